@@ -1,0 +1,1 @@
+"""The typed int8 graph between frontend and compiler."""
