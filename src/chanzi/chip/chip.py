@@ -4,6 +4,7 @@ Everything downstream (compiler, simulators, RTL, cost) derives from these froze
 properties and are stored nowhere.
 """
 
+import math
 from dataclasses import dataclass, field
 
 from chanzi.errors import ChipError
@@ -208,4 +209,4 @@ class Chip:
     @property
     def dram_latency_cycles(self) -> int:
         """DRAM latency in whole clock cycles, rounded up."""
-        return -int(-self.dram.latency_ns * 1e-9 * self.clock_hz // 1)
+        return math.ceil(self.dram.latency_ns * 1e-9 * self.clock_hz - 1e-6)

@@ -1,1 +1,1 @@
-""""""
+"""The instruction set: encodings, timing rules, hazards."""

@@ -1,0 +1,196 @@
+"""The timing rules: how many cycles each instruction keeps its engine busy, and when its effects are complete.
+
+They are part of the instruction set's promise: the timing simulator adds them up, the RTL takes exactly as long, and
+the compiler plans with them. All figures are clock cycles of the core.
+
+Array. Tiles are taken columns outermost, rows innermost. Feeding tile t takes
+``feed_t = max(K, row words * rows of A, row words * rows of B, parameter words)`` cycles: K bytes enter each edge cell,
+while one port a side brings words of W bytes to all edge cells in turn. Sums are complete `array_latency` cycles after
+the last byte went in; the drain then takes one row a cycle while the next tile is fed, so tiles follow each other every
+``max(feed_t, drain_{t-1})`` cycles.
+
+Vector unit. One word a cycle from the operand's port. A word read is shared by the taps of all neighbouring outputs
+that need it, `taps_per_lane` of them a cycle.
+
+DMA. Transfers move whole beats; the bus carries the chip's DRAM bytes per cycle, one instruction at a time.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from chanzi.chip.chip import Chip, Core
+from chanzi.isa.fields import DotFlag, Opcode, VecFlag, VecKind
+from chanzi.isa.instruction import Instruction
+
+START_CYCLES = 16
+"""From the start register to the first instruction leaving the sequencer."""
+EPILOGUE_CYCLES = 16
+"""From a row leaving the array to its bytes in the scratchpad."""
+VECTOR_LATENCY_CYCLES = 24
+"""From a vector instruction's last word read to its last byte written."""
+SOFTMAX_REDUCE_CYCLES = 24
+"""A reduction across the lanes, and the divide that follows it."""
+DMA_LATENCY_CYCLES = 4
+"""Between the scratchpad and the bus."""
+
+
+def array_latency(core: Core) -> int:
+    """Cycles from the last byte of a tile at the edge to its first complete row: the skew across D columns."""
+    return core.dim + 4
+
+
+@dataclass(frozen=True, slots=True)
+class DotTiming:
+    """Of one DOT: `first` cycles feed the first tile, `rest` all others, `last_drain` drain the last one.
+
+    ``first + rest == ideal + edge + feed + drain``: `ideal` is MACs / D^2 (a fraction of cycles), `edge` what partly
+    filled tiles lose, `feed` what the ports lose over K, `drain` what draining loses over feeding.
+    """
+
+    first: int
+    rest: int
+    last_drain: int
+    ideal: float
+    edge: float
+    feed: int
+    drain: int
+
+
+def _words(n_bytes: int, word: int) -> int:
+    return -(-n_bytes // word)
+
+
+def _split(count: int, dim: int) -> list[tuple[int, int]]:
+    """Return [(rows of a tile, tiles)]: full tiles, then the partial one."""
+    full, part = divmod(count, dim)
+    return ([(dim, full)] if full else []) + ([(part, 1)] if part else [])
+
+
+def dot_timing(core: Core, ins: Instruction) -> DotTiming:
+    """Return the cycles of a DOT on `core`."""
+    D, W = core.dim, core.port_bytes
+    K = ins.a_run * ins.a_taps_y * ins.a_taps_x
+    a_words = ins.a_taps_y * ins.a_taps_x * _words(ins.a_run, W)
+    b_words = ins.b_taps_y * ins.b_taps_x * _words(ins.b_run, W)
+    flags = ins.flags
+    drains = not flags & DotFlag.HOLD
+    table_words = _words(256, W) if flags & DotFlag.TABLE else 0
+    m_tiles, n_tiles = _split(ins.a_count, D), _split(ins.b_count, D)
+
+    def parameters(n: int) -> int:
+        per_column = bool(flags & DotFlag.BIAS) + bool(flags & DotFlag.COLUMN_SCALE)
+        return per_column * _words(4 * n, W)
+
+    def feed(m: int, n: int) -> int:
+        return max(K, m * a_words, n * b_words, parameters(n))
+
+    def drain(m: int, n: int) -> int:
+        if not drains:
+            return 0
+        return m * (_words(4 * n, W) if flags & DotFlag.RAW else 1)
+
+    total_feed = over_k = over_feed = 0
+    first = 0
+    previous_drain = 0
+    k_cycles = 0
+    for n, n_count in n_tiles:
+        m_first, m_full = m_tiles[0]
+        m_last, _ = m_tiles[-1]
+        per_column = sum(count for _, count in m_tiles)
+        k_cycles += K * per_column * n_count
+        for turn, repeat in ((0, 1), (1, n_count - 1)):  # the first column of this width, then its equals
+            if not repeat:
+                continue
+            # entering tile: after whatever came before it
+            enter = feed(m_first, n)
+            if turn == 0 and not total_feed:
+                enter = max(enter, table_words + parameters(n))
+                first = enter
+                spacing = enter
+            else:
+                spacing = max(enter, previous_drain)
+            # the following full tiles, then the partial one
+            steady = max(enter if turn else feed(m_first, n), drain(m_first, n))
+            column = spacing + (m_full - 1) * steady
+            bare = enter + (m_full - 1) * feed(m_first, n)
+            if m_last != m_first:
+                column += max(feed(m_last, n), drain(m_first, n))
+                bare += feed(m_last, n)
+            previous_drain = drain(m_last, n)
+            total_feed += repeat * column
+            over_k += repeat * bare
+    over_feed = total_feed - over_k
+    over_k -= k_cycles
+    ideal = ins.a_count * ins.b_count * K / (D * D)
+    return DotTiming(
+        first=first,
+        rest=total_feed - first,
+        last_drain=previous_drain,
+        ideal=ideal,
+        edge=k_cycles - ideal,
+        feed=over_k,
+        drain=over_feed,
+    )
+
+
+def vec_cycles(core: Core, ins: Instruction) -> int:
+    """Return the cycles a VEC reads its operand; it is complete `VECTOR_LATENCY_CYCLES` later."""
+    W = core.port_bytes
+    blocks = _words(ins.channels, core.lanes)
+    flags = ins.flags
+    table = _words(256, W) if flags & VecFlag.TABLE else 0
+    pixels = ins.rows * ins.columns
+    kind = ins.kind
+    if kind in (VecKind.ADD, VecKind.MUL, VecKind.COPY):
+        return table + blocks * pixels
+    if kind == VecKind.SOFTMAX:
+        return _words(1024, W) + pixels * (3 * blocks + 2 * SOFTMAX_REDUCE_CYCLES)
+    taps = ins.taps_y * ins.taps_x
+    parameters = bool(flags & VecFlag.BIAS) * _words(4 * core.lanes, W)
+    parameters += bool(flags & VecFlag.CHANNEL_SCALE) * _words(4 * core.lanes, W)
+    parameters += taps if kind == VecKind.MAC else 0
+    reads, share = _reads(ins)
+    line = ins.taps_y * reads * _words(share, core.taps_per_lane)
+    return table + blocks * (parameters + ins.rows * max(line, ins.columns))
+
+
+def _reads(ins: Instruction) -> tuple[int, int]:
+    """Return (words read for one vertical tap of a line, outputs that share a word)."""
+    plain = ins.columns * ins.taps_x
+    if ins.tap_x_step and ins.x_step and ins.x_step % ins.tap_x_step == 0:
+        step = ins.x_step // ins.tap_x_step
+        sliding = (ins.columns - 1) * step + ins.taps_x
+        if sliding < plain:
+            return sliding, _words(ins.taps_x, step)
+    return plain, 1
+
+
+def dma_cycles(chip: Chip, ins: Instruction) -> int:
+    """Return the cycles a LOAD or STORE occupies the DRAM bus."""
+    beat, W = chip.dram.beat_bytes, chip.core.port_bytes
+    runs = ins.count1 * ins.count2
+    steps_aligned = (ins.count1 == 1 or ins.dram_step1 % beat == 0) and (ins.count2 == 1 or ins.dram_step2 % beat == 0)
+    if steps_aligned:
+        beats = runs * _words(ins.dram % beat + ins.run, beat)
+    else:
+        one = np.arange(ins.count1, dtype=np.int64) * ins.dram_step1
+        two = np.arange(ins.count2, dtype=np.int64) * ins.dram_step2
+        offset = (ins.dram + two[:, None] + one[None, :]) % beat
+        beats = int((-(-(offset + ins.run) // beat)).sum())
+    bus = -(-beats * beat * chip.clock_hz // chip.dram.bytes_per_s)
+    return max(bus, beats, runs * _words(ins.run, W))
+
+
+def busy_cycles(chip: Chip, ins: Instruction) -> int:
+    """Return the cycles the instruction keeps its engine busy, taken alone."""
+    match ins.opcode:
+        case Opcode.LOAD | Opcode.STORE:
+            return dma_cycles(chip, ins)
+        case Opcode.DOT:
+            t = dot_timing(chip.core, ins)
+            return t.first + t.rest
+        case Opcode.VEC:
+            return vec_cycles(chip.core, ins)
+        case _:
+            return 0
