@@ -1,1 +1,1 @@
-""""""
+"""Compiled programs and the .chz file that holds them."""
