@@ -182,14 +182,16 @@ class Chip:
     sources: dict[str, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        _require(bool(self.name.strip()), "the chip has no name", "set name = \"...\"")
+        _require(bool(self.name.strip()), "the chip has no name", 'set name = "..."')
         _require(1 <= self.cores <= 64, f"cores is {self.cores}", "use 1 to 64 cores")
         _require(
             1_000_000 <= self.clock_hz <= 10_000_000_000,
             f"clock_hz is {self.clock_hz}",
             "use 1 MHz to 10 GHz, in hertz",
         )
-        _require(0 <= self.node_nm <= 1000, f"node_nm is {self.node_nm}", "the process node in nanometres, 0 if unknown")
+        _require(
+            0 <= self.node_nm <= 1000, f"node_nm is {self.node_nm}", "the process node in nanometres, 0 if unknown"
+        )
 
     @property
     def peak_macs_per_s(self) -> float:

@@ -38,7 +38,9 @@ def load_chip(chip: "Chip | str | Path") -> Chip:
         return parse_chip(known[name], origin=f"preset {name}")
     path = Path(name)
     if path.suffix != ".toml" and not path.is_file():
-        raise ChipError(f"no chip named '{name}'", hint=did_you_mean(name, known) + "; or give the path of a .toml file")
+        raise ChipError(
+            f"no chip named '{name}'", hint=did_you_mean(name, known) + "; or give the path of a .toml file"
+        )
     try:
         if path.stat().st_size > _MAX_TOML_BYTES:
             raise ChipError(f"{path} is larger than {_MAX_TOML_BYTES} bytes", hint="a chip is a page of TOML")
@@ -55,7 +57,9 @@ def parse_chip(text: str, *, origin: str = "chip") -> Chip:
     try:
         data = tomllib.loads(text)
     except (tomllib.TOMLDecodeError, RecursionError, ValueError) as error:
-        raise ChipError(f"{origin} is not valid TOML: {str(error)[:200]}", hint="see `chanzi chips show chanzi-8`") from None
+        raise ChipError(
+            f"{origin} is not valid TOML: {str(error)[:200]}", hint="see `chanzi chips show chanzi-8`"
+        ) from None
     _refuse_unknown_keys(data, Chip, origin, "")
     try:
         return msgspec.convert(data, Chip)
