@@ -148,7 +148,7 @@ class Dram:
 
     def __post_init__(self) -> None:
         _require(
-            self.bytes_per_s >= 1_000_000,
+            1_000_000 <= self.bytes_per_s <= 10**15,
             f"dram.bytes_per_s is {self.bytes_per_s}",
             "give the bus's bandwidth in bytes per second (LPDDR4-4266 x 128 bit is 68_000_000_000)",
         )
@@ -183,6 +183,11 @@ class Chip:
 
     def __post_init__(self) -> None:
         _require(bool(self.name.strip()), "the chip has no name", 'set name = "..."')
+        _require(
+            len(self.name) <= 80 and self.name.isprintable(),
+            "the chip's name is longer than 80 characters or holds control characters",
+            "a name is one short line",
+        )
         _require(1 <= self.cores <= 64, f"cores is {self.cores}", "use 1 to 64 cores")
         _require(
             1_000_000 <= self.clock_hz <= 10_000_000_000,

@@ -12,7 +12,7 @@ from chanzi.chip.chip import Chip
 from chanzi.errors import ChipError, did_you_mean
 
 DEFAULT_CHIP = "tesla-fsd-hw3"
-_MAX_TOML_BYTES = 1 << 20
+_MAX_TOML_BYTES = 1 << 14  # tomllib takes time and memory that grow with the square of a dotted key's length
 
 
 def presets() -> dict[str, str]:
@@ -42,18 +42,21 @@ def load_chip(chip: "Chip | str | Path") -> Chip:
             f"no chip named '{name}'", hint=did_you_mean(name, known) + "; or give the path of a .toml file"
         )
     try:
-        if path.stat().st_size > _MAX_TOML_BYTES:
-            raise ChipError(f"{path} is larger than {_MAX_TOML_BYTES} bytes", hint="a chip is a page of TOML")
-        text = path.read_text("utf-8")
+        with path.open("rb") as file:
+            text = file.read(_MAX_TOML_BYTES + 1).decode("utf-8")
     except OSError as error:
         raise ChipError(f"cannot read {path}: {error.strerror}", hint="check the path") from None
     except UnicodeDecodeError:
         raise ChipError(f"{path} is not UTF-8 text", hint="a chip is a TOML file") from None
+    except ValueError:  # a NUL in the path; UnicodeDecodeError is one too and is answered above
+        raise ChipError(f"{path!r} is not a path", hint="check the path") from None
     return parse_chip(text, origin=str(path))
 
 
 def parse_chip(text: str, *, origin: str = "chip") -> Chip:
     """Parse TOML `text`; `origin` names it in errors. Raises `ChipError`."""
+    if len(text) > _MAX_TOML_BYTES:
+        raise ChipError(f"{origin} is longer than {_MAX_TOML_BYTES} characters", hint="a chip is a page of TOML")
     try:
         data = tomllib.loads(text)
     except (tomllib.TOMLDecodeError, RecursionError, ValueError) as error:
@@ -78,10 +81,16 @@ def _refuse_unknown_keys(data: dict[str, Any], kind: type, origin: str, where: s
     fields = {f.name: f.type for f in dataclasses.fields(kind)}
     for key, value in data.items():
         if key not in fields:
-            raise ChipError(f"{origin}: unknown key '{where}{key}'", hint=did_you_mean(key, fields))
+            raise ChipError(f"{origin}: unknown key '{where}{_shown(key)}'", hint=did_you_mean(key[:80], fields))
         inner = fields[key]
         if isinstance(value, dict) and isinstance(inner, type) and dataclasses.is_dataclass(inner):
             _refuse_unknown_keys(value, inner, origin, f"{where}{key}.")
+
+
+def _shown(text: str) -> str:
+    """Return `text` fit for one line of an error: printable and short."""
+    printable = "".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in text[:80])
+    return printable if len(text) <= 80 else printable + "..."
 
 
 def dump_chip(chip: Chip) -> str:

@@ -1,0 +1,61 @@
+"""Whole commands measured from outside: wall seconds and peak memory; and one environment per rival."""
+
+import os
+import subprocess
+import sys
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Measured:
+    """What one command cost; `ok` is False where it failed or ran out of time, and `note` says which."""
+
+    ok: bool
+    wall_s: float
+    peak_bytes: int
+    output: str
+    note: str = ""
+
+
+def run(command: list[str], *, timeout_s: float, log: Path, environment: dict[str, str] | None = None) -> Measured:
+    """Run `command` to its end; its output goes to `log`. Peak memory is the largest process of its tree."""
+    start = time.perf_counter()
+    with log.open("w", encoding="utf-8") as out:
+        process = subprocess.Popen(
+            command,
+            stdin=subprocess.DEVNULL,
+            stdout=out,
+            stderr=subprocess.STDOUT,
+            env=os.environ | (environment or {}),
+        )
+        note, usage, status = "", None, 0
+        while True:
+            pid, status, usage = os.wait4(process.pid, os.WNOHANG)
+            if pid:
+                break
+            if time.perf_counter() - start > timeout_s:
+                process.kill()
+                _, status, usage = os.wait4(process.pid, 0)
+                note = f"stopped after {timeout_s:.0f} s"
+                break
+            time.sleep(0.005)
+    wall = time.perf_counter() - start
+    process.returncode = os.waitstatus_to_exitcode(status)
+    if not note and process.returncode:
+        note = f"exit code {process.returncode}"
+    text = log.read_text(encoding="utf-8", errors="replace")
+    return Measured(ok=not note, wall_s=wall, peak_bytes=usage.ru_maxrss * 1024, output=text, note=note)
+
+
+def environment(folder: Path, requirements: list[str]) -> Path:
+    """Make (once) a virtual environment that holds exactly `requirements`; return its bin folder."""
+    mark = folder / "requirements.txt"
+    wanted = "\n".join(requirements) + "\n"
+    if not mark.is_file() or mark.read_text("utf-8") != wanted:
+        subprocess.run([sys.executable, "-m", "venv", "--clear", str(folder)], check=True)
+        pip = [str(folder / "bin" / "python"), "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
+        subprocess.run([*pip, *requirements], check=True, stdin=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        mark.write_text(wanted, encoding="utf-8")
+    return folder / "bin"
