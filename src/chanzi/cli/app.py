@@ -1,0 +1,38 @@
+"""The table of commands. Each is an import string: its module is loaded when the command is called, not before."""
+
+from cyclopts import App
+
+from chanzi.cli.guard import guarded
+
+COMMANDS = {
+    "run": ("chanzi.cli.run:run", "Run a network on a chip: outputs, a table of its layers, a report, a trace."),
+    "compile": ("chanzi.cli.compile:compile_command", "Compile an ONNX network into a .chz program."),
+    "disasm": ("chanzi.cli.inspect:disasm", "Print the instructions of a program."),
+    "verify": ("chanzi.cli.inspect:verify", "Check that a program is whole and legal for its chip."),
+    "chips": ("chanzi.cli.chips:app", "List, show, check and work out chips."),
+    "compare": ("chanzi.cli.compare:compare", "Run one network on several chips, side by side."),
+    "doctor": ("chanzi.cli.doctor:doctor", "Say what is installed, what is missing and how to get it."),
+}
+
+
+def make_app() -> App:
+    """Return the application with every command by name."""
+    app = App(
+        name="chanzi",
+        help="Describe an AI chip; compile ONNX networks for it; run them bit for bit and cycle by cycle.",
+        version=_version,
+    )
+    for name, (target, summary) in COMMANDS.items():
+        app.command(target, name=name, help=summary)
+    return app
+
+
+def _version() -> str:
+    import chanzi
+
+    return chanzi.__version__
+
+
+def main() -> None:
+    """Run the command line and exit."""
+    raise SystemExit(guarded(make_app()))
