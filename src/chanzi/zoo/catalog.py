@@ -11,7 +11,7 @@ import numpy.typing as npt
 
 from chanzi.errors import ModelError, did_you_mean
 from chanzi.zoo import digits, efficientnet, pedestrian, seeded, torch_nets
-from chanzi.zoo.photos import PAGES, PEOPLE, Image, crops
+from chanzi.zoo.pictures import PAGES, PEOPLE, Image, crops
 from chanzi.zoo.registry import Archive, Progress, fetch_archive, read_member, sha256_of, write_atomic, zoo_dir
 
 FloatArray = npt.NDArray[np.float32]
