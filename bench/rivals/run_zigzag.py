@@ -1,7 +1,8 @@
 """ZigZag 3.9.1 on one ONNX network; runs inside ZigZag's own environment.
 
 The array of the 2019 chip in ZigZag's words: 96 output channels x (12 x 8) output pixels, 16 + 16 MiB of scratchpad,
-DRAM of 32 bytes a cycle, the mapping fixed to those dimensions. ZigZag's files are YAML; they are written from here.
+DRAM of 32 bytes a cycle, the mapping fixed to those dimensions or searched. ZigZag's files are
+YAML; they are written from here.
 """
 
 import argparse
@@ -52,11 +53,11 @@ def accelerator() -> str:
     )
 
 
-def mapping() -> str:
-    """Return the fixed spatial mapping: K x (OX, OY); a depthwise layer has its group as the outer loop."""
+def mapping(search: bool) -> str:
+    """Return the spatial mapping: K x (OX, OY) for every layer, or none, and ZigZag then searches for one."""
     links = "  memory_operand_links:\n    O: O\n    W: I2\n    I: I1\n"
-    rows = "  spatial_mapping:\n    D1:\n      - {0}\n    D2:\n      - OX, 12\n    D3:\n      - OY, 8\n"
-    return f"- name: default\n{rows.format('K, 96')}{links}"
+    rows = "  spatial_mapping:\n    D1:\n      - K, 96\n    D2:\n      - OX, 12\n    D3:\n      - OY, 8\n"
+    return f"- name: default\n{'' if search else rows}{links}"
 
 
 def main() -> None:
@@ -65,6 +66,7 @@ def main() -> None:
     parser.add_argument("network", type=Path)
     parser.add_argument("onnx", type=Path)
     parser.add_argument("result", type=Path)
+    parser.add_argument("--search", action="store_true", help="let ZigZag choose the mapping of each layer")
     arguments = parser.parse_args()
     macs = sum(layer["macs"] for layer in json.loads(arguments.network.read_text("utf-8")))
     result, onnx_path = arguments.result.resolve(), str(arguments.onnx.resolve())
@@ -75,7 +77,7 @@ def main() -> None:
         folder = Path(name)
         os.chdir(folder)
         (folder / "chip.yaml").write_text(accelerator(), encoding="utf-8")
-        (folder / "map.yaml").write_text(mapping(), encoding="utf-8")
+        (folder / "map.yaml").write_text(mapping(arguments.search), encoding="utf-8")
         logging.disable(logging.WARNING)
         with (folder / "log").open("w") as log, contextlib.redirect_stdout(log), contextlib.redirect_stderr(log):
             energy, latency, _ = get_hardware_performance_zigzag(
