@@ -264,7 +264,21 @@ class Softmax:
         return (self.x,)
 
 
-Op = Conv | MatMul | Pool | Binary | Lookup | Concat | Slice | Permute | Pad | Resize | Softmax
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Const:
+    """A tensor that never changes: `value` is ``(h, w, c)`` of stored integers. The b of a Binary, say."""
+
+    name: str
+    y: Tensor
+    value: ByteArray
+
+    @property
+    def inputs(self) -> tuple[Tensor, ...]:
+        """Nothing is read."""
+        return ()
+
+
+Op = Conv | MatMul | Pool | Binary | Lookup | Concat | Slice | Permute | Pad | Resize | Softmax | Const
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)

@@ -1,0 +1,96 @@
+"""Scheduling: the order in which units are issued.
+
+Engines run in order, so the order decides what overlaps. A list scheduler keeps a clock for each engine and takes, of
+all units whose inputs have been scheduled, the one that can start first; of equals the deepest layer, which frees
+memory soonest. So one layer's stripes run on the array while the vector unit works on stripes of the layer before.
+
+Loads are then moved ahead of the units that come before theirs, so that they arrive in time (double buffering).
+"""
+
+from collections.abc import Sequence
+
+from chanzi.chip.chip import Chip
+from chanzi.compiler.ir import Job, Unit
+from chanzi.isa.cycles import EPILOGUE_CYCLES, VECTOR_LATENCY_CYCLES, array_latency
+from chanzi.isa.fields import Engine
+
+_WINDOW = 12
+
+
+def in_order(units: Sequence[Sequence[Unit]]) -> list[Unit]:
+    """Return the units node after node."""
+    return [unit for node in units for unit in node]
+
+
+def pipelined(units: Sequence[Sequence[Unit]], chip: Chip) -> list[Unit]:
+    """Return the units so that the engines overlap."""
+    latency = {
+        Engine.ARRAY: array_latency(chip.core) + chip.core.dim + EPILOGUE_CYCLES,
+        Engine.VECTOR: VECTOR_LATENCY_CYCLES,
+        Engine.LOAD: chip.dram_latency_cycles,
+        Engine.STORE: 0,
+    }
+    free = dict.fromkeys(Engine, 0)
+    progress: dict[str, list[tuple[int, int]]] = {}  # leaf -> [(lines done, at)]
+    heads = [0] * len(units)
+    first_open = 0
+    order: list[Unit] = []
+
+    def ready_at(unit: Unit) -> int | None:
+        at = 0
+        for leaf, lines in unit.needs:
+            if lines <= 0:
+                continue
+            for done, when in progress.get(leaf, ()):
+                if done >= lines:
+                    at = max(at, when)
+                    break
+            else:
+                return None
+        return at
+
+    while first_open < len(units):
+        if heads[first_open] == len(units[first_open]):
+            first_open += 1
+            continue
+        best: tuple[int, int, int] | None = None
+        open_nodes = 0
+        node = first_open
+        while node < len(units) and open_nodes < _WINDOW:
+            if heads[node] < len(units[node]):
+                open_nodes += 1
+                unit = units[node][heads[node]]
+                ready = ready_at(unit)
+                if ready is not None:
+                    engine = (unit.jobs or unit.loads or unit.stores)[0].engine
+                    start = max(ready, free[engine])
+                    if best is None or (start, -node) < best[:2]:
+                        best = (start, -node, node)
+            node += 1
+        if best is None:
+            raise AssertionError("no unit can run: the graph is not in order")
+        start, _, node = best
+        unit = units[node][heads[node]]
+        heads[node] += 1
+        order.append(unit)
+        for job in (*unit.loads, *unit.jobs, *unit.stores):
+            begin = max(start, free[job.engine])
+            free[job.engine] = begin + job.cycles
+            start = begin if job in unit.loads else start
+        engine = (unit.jobs or unit.loads or unit.stores)[0].engine
+        if unit.done_lines:
+            progress.setdefault(unit.leaf, []).append((unit.done_lines, free[engine] + latency[engine]))
+    return order
+
+
+def issue(order: Sequence[Unit], ahead: int) -> list[Job]:
+    """Return all jobs in program order, loads `ahead` units early."""
+    jobs: list[Job] = []
+    loaded = 0
+    for i, unit in enumerate(order):
+        while loaded < len(order) and loaded <= i + ahead:
+            jobs += order[loaded].loads
+            loaded += 1
+        jobs += unit.jobs
+        jobs += unit.stores
+    return jobs
