@@ -1,1 +1,1 @@
-""""""
+"""Random legal programs that hold every machine to the same bytes."""

@@ -1,1 +1,1 @@
-""""""
+"""Bounds and prices that follow from shapes and a chip alone."""

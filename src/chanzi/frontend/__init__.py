@@ -1,1 +1,1 @@
-""""""
+"""ONNX in, the typed int8 graph out."""

@@ -108,7 +108,8 @@ class Pool:
     """Max or average over a window; global pooling is a window of the whole map.
 
     max ignores padding and needs equal quantization of x and y. avg divides by the whole window where
-    `count_include_pad`, else by the elements inside the map: y = clip(rint((x.scale/y.scale/n) * sum(x - x.zero)) + y.zero).
+    `count_include_pad`, else by the elements inside the map:
+    ``y = clip(rint((x.scale / y.scale / n) * sum(x - x.zero)) + y.zero)``.
     """
 
     name: str

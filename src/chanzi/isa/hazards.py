@@ -130,7 +130,7 @@ def dram_span(ins: Instruction) -> Span:
 
 
 def share_bank(a: Stream, b: Stream, bank_bytes: int) -> bool:
-    """True where some bank holds bytes of both."""
+    """Return whether some bank holds bytes of both."""
     for lo_a, hi_a in a.spans:
         for lo_b, hi_b in b.spans:
             if hi_a > lo_a and hi_b > lo_b:
@@ -158,7 +158,7 @@ def conflict(
 
 
 def data_shared(earlier: tuple[Stream, ...], later: tuple[Stream, ...]) -> bool:
-    """True where one writes bytes that the other touches: a data hazard, not only a bank conflict."""
+    """Return whether one writes bytes that the other touches: a data hazard, not only a bank conflict."""
     for a in earlier:
         for b in later:
             if a.writes or b.writes:

@@ -1,1 +1,1 @@
-""""""
+"""The arithmetic's definition: requantize, rounding, tables."""

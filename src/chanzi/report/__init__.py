@@ -1,1 +1,1 @@
-""""""
+"""What a run amounts to, as tables, pages and traces."""

@@ -1,1 +1,1 @@
-""""""
+"""Three machines for one instruction set; they share no code."""
