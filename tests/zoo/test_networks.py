@@ -8,6 +8,7 @@ from chanzi import zoo
 from chanzi.zoo import faces, pedestrian
 from chanzi.zoo.boxes import iou
 from chanzi.zoo.count import count
+from chanzi.zoo.registry import fetch_archive, read_member
 
 pytestmark = pytest.mark.zoo
 NEEDS_TORCH = ("efficientnet_lite0", "mobilenet_v2", "regnetx_400mf")
@@ -83,3 +84,16 @@ def test_text_is_found_on_the_page_and_not_on_the_flower(run):
 def test_lines_are_found_in_the_palace(run):
     outputs = run("mlsd_tiny", zoo.photo("china"))
     assert (outputs["scores"] > 0.2).sum() > 20
+
+
+def test_the_line_detectors_head_in_two_parts_computes_the_same(run):
+    from chanzi.zoo.lines import agreement, decode
+
+    entry = zoo.NETWORKS["mlsd_tiny"]
+    whole = onnxruntime.InferenceSession(read_member(fetch_archive(entry.source), entry.member))
+    outputs = run("mlsd_tiny", zoo.photo("china"))
+    expected = whole.run(["offsets", "scores"], zoo.feed("mlsd_tiny", zoo.photo("china")))
+    np.testing.assert_allclose(outputs["offsets"], expected[0], atol=1e-3)
+    np.testing.assert_allclose(outputs["scores"], expected[1], atol=1e-5)
+    assert len(decode(outputs)) > 20
+    assert agreement(decode(outputs), decode(outputs)) == 1

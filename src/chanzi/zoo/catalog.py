@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from chanzi.errors import ModelError, did_you_mean
-from chanzi.zoo import digits, efficientnet, pedestrian, seeded, torch_nets
+from chanzi.zoo import digits, efficientnet, lines, pedestrian, seeded, torch_nets
 from chanzi.zoo.pictures import PAGES, PEOPLE, Image, crops
 from chanzi.zoo.registry import Archive, Progress, fetch_archive, read_member, sha256_of, write_atomic, zoo_dir
 
@@ -211,8 +211,8 @@ _TABLE = (
     Network(
         name="mlsd_tiny",
         proves="line detection at 512x512: Resize, dilated convolutions, Slice, four-channel NHWC input",
-        macs=4_221_698_048,
-        parameters=614_228,
+        macs=4_210_163_712,
+        parameters=613_513,
         image=Input(
             name="input_image_with_alpha:0",
             height=512,
@@ -224,6 +224,7 @@ _TABLE = (
         ),
         source=_npm("jp.keijiro.mlsd", "1.0.0", "700e384ed337273202138ecad4a540b4b4f224b6aae92e85696c7c1a405b0bc8"),
         member="package/ONNX/mlsd_512x512_tiny.onnx",
+        convert=lines.convert,
         calibrate_on=("china", "motorcycle_left", "bus", "rocket", "coffee", "astronaut"),
     ),
     Network(
