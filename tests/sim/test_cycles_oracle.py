@@ -1,0 +1,185 @@
+"""The timing rules' closed forms against loops that take one tile, one word, one beat at a time."""
+
+import math
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from chanzi.chip.chip import Chip, Core, Dram, Scratchpad
+from chanzi.isa.cycles import dma_cycles, dot_timing, vec_cycles
+from chanzi.isa.fields import DotFlag, VecFlag, VecKind
+from chanzi.isa.instruction import Dot, Load, Vec
+
+
+def make_core(dim, port, taps_per_lane=3):
+    return Core(dim=dim, port_bytes=port, scratchpad=Scratchpad(bytes=1 << 20, banks=64), taps_per_lane=taps_per_lane)
+
+
+cores = st.sampled_from(
+    [make_core(4, 4), make_core(8, 16), make_core(16, 16, 2), make_core(48, 64), make_core(96, 128)]
+)
+counts = st.integers(1, 260)
+
+
+@st.composite
+def dots(draw):
+    fields = {}
+    for p in "ab":
+        fields |= {
+            f"{p}_count": draw(counts),
+            f"{p}_taps_y": draw(st.integers(1, 3)),
+            f"{p}_taps_x": draw(st.integers(1, 3)),
+            f"{p}_run": draw(st.integers(1, 200)),
+        }
+    bits = [DotFlag.BIAS, DotFlag.COLUMN_SCALE, DotFlag.TABLE, DotFlag.RAW, DotFlag.HOLD]
+    flags = 0
+    for bit in bits:
+        flags |= bit * draw(st.booleans())
+    return Dot(flags=int(flags), **fields)
+
+
+def tiles_one_by_one(core, ins):
+    """Return (feed end of the first tile, feed end of the last, last drain) with the array to itself."""
+    D, W = core.dim, core.port_bytes
+    k = ins.a_run * ins.a_taps_y * ins.a_taps_x
+    words = {
+        p: getattr(ins, f"{p}_taps_y") * getattr(ins, f"{p}_taps_x") * math.ceil(getattr(ins, f"{p}_run") / W)
+        for p in "ab"
+    }
+    sets = (ins.flags & DotFlag.BIAS != 0) + (ins.flags & DotFlag.COLUMN_SCALE != 0)
+    latency = core.dim + 4
+    now = 0
+    drain_end = 0
+    first_end = None
+    last_drain = 0
+    for n0 in range(0, ins.b_count, D):
+        n = min(D, ins.b_count - n0)
+        for m0 in range(0, ins.a_count, D):
+            m = min(D, ins.a_count - m0)
+            parameters = sets * math.ceil(4 * n / W)
+            feed = max(k, m * words["a"], n * words["b"], parameters)
+            if first_end is None and ins.flags & DotFlag.TABLE:
+                feed = max(feed, parameters + math.ceil(256 / W))
+            # the sums move to the shadow registers only when the tile before has left them
+            now = max(now + feed, drain_end - latency)
+            if first_end is None:
+                first_end = now
+            if ins.flags & DotFlag.HOLD:
+                last_drain = 0
+            else:
+                last_drain = m * (math.ceil(4 * n / W) if ins.flags & DotFlag.RAW else 1)
+            drain_end = now + latency + last_drain
+    return first_end, now, last_drain
+
+
+@given(cores, dots())
+def test_dot_timing_is_the_tile_loop(core, ins):
+    t = dot_timing(core, ins)
+    assert (t.first, t.first + t.rest, t.last_drain) == tiles_one_by_one(core, ins)
+
+
+@given(cores, dots())
+def test_dot_timing_splits_exactly(core, ins):
+    t = dot_timing(core, ins)
+    assert math.isclose(t.first + t.rest, t.ideal + t.edge + t.feed + t.drain, rel_tol=1e-12)
+    assert min(t.ideal, t.edge, t.feed, t.drain) >= -1e-9
+    assert t.ideal == ins.a_count * ins.b_count * ins.a_run * ins.a_taps_y * ins.a_taps_x / core.dim**2
+
+
+@st.composite
+def vecs(draw):
+    kind = draw(st.sampled_from([VecKind.COPY, VecKind.MAX, VecKind.SUM, VecKind.MAC, VecKind.ADD, VecKind.MUL]))
+    windowed = kind in (VecKind.MAX, VecKind.SUM, VecKind.MAC)
+    channels = draw(st.integers(1, 200))
+    dilation, stride = draw(st.integers(1, 3)), draw(st.integers(1, 4))
+    flags = draw(st.sampled_from([VecFlag.NONE, VecFlag.TABLE]))
+    if windowed:
+        flags |= draw(st.sampled_from([VecFlag.NONE, VecFlag.BIAS, VecFlag.BIAS | VecFlag.CHANNEL_SCALE]))
+    return Vec(
+        kind=int(kind),
+        flags=int(flags),
+        channels=channels,
+        rows=draw(st.integers(1, 9)),
+        columns=draw(st.integers(1, 40)),
+        taps_y=draw(st.integers(1, 4)) if windowed else 1,
+        taps_x=draw(st.integers(1, 7)) if windowed else 1,
+        tap_x_step=dilation * channels,
+        x_step=stride * channels,
+    )
+
+
+def words_one_by_one(core, ins):
+    """Return the cycles of a window loop that reads word after word of each line.
+
+    A word is read once for all taps that want it where the windows of neighbours interleave, else once a tap.
+    """
+    lanes, W = core.lanes, core.port_bytes
+    windowed = ins.kind in (VecKind.MAX, VecKind.SUM, VecKind.MAC)
+    total = math.ceil(256 / W) if ins.flags & VecFlag.TABLE else 0
+    for _ in range(0, ins.channels, lanes):
+        if windowed:
+            sets = (ins.flags & VecFlag.BIAS != 0) + (ins.flags & VecFlag.CHANNEL_SCALE != 0)
+            total += sets * math.ceil(4 * lanes / W)
+            total += ins.taps_y * ins.taps_x if ins.kind == VecKind.MAC else 0
+        wanted = {}
+        for x in range(ins.columns):
+            for t in range(ins.taps_x):
+                at = x * ins.x_step + t * ins.tap_x_step
+                wanted[at] = wanted.get(at, 0) + 1
+        slides = ins.x_step % ins.tap_x_step == 0
+        for _ in range(ins.rows):
+            if not windowed:
+                total += ins.columns
+                continue
+            low, high = min(wanted), max(wanted)
+            span = (high - low) // ins.tap_x_step + 1
+            if slides and span < ins.columns * ins.taps_x:
+                # every word of the span passes; the rule gives each the time of the most wanted
+                step = ins.x_step // ins.tap_x_step
+                most = max(len([t for t in range(ins.taps_x) if t % step == phase]) for phase in range(step))
+                line = span * math.ceil(most / core.taps_per_lane)
+            else:
+                line = ins.columns * ins.taps_x
+            total += max(ins.taps_y * line, ins.columns)
+    return total
+
+
+@given(cores, vecs())
+def test_vec_cycles_is_the_word_loop(core, ins):
+    assert vec_cycles(core, ins) == words_one_by_one(core, ins)
+
+
+@given(cores, vecs())
+def test_vec_cycles_reads_what_it_must(core, ins):
+    """No fewer cycles than the distinct words read, the products at full rate, and the words written."""
+    blocks = math.ceil(ins.channels / core.lanes)
+    distinct = len({x * ins.x_step + t * ins.tap_x_step for x in range(ins.columns) for t in range(ins.taps_x)})
+    products = ins.columns * ins.taps_x * ins.taps_y / core.taps_per_lane
+    least = blocks * ins.rows * max(distinct * ins.taps_y, products, ins.columns)
+    assert vec_cycles(core, ins) >= least - 1e-9
+
+
+@st.composite
+def loads(draw):
+    return Load(
+        dram=draw(st.integers(0, 10_000)),
+        run=draw(st.integers(1, 400)),
+        count1=draw(st.integers(1, 12)),
+        count2=draw(st.integers(1, 6)),
+        dram_step1=draw(st.integers(0, 600) | st.sampled_from([64, 128, 512])),
+        dram_step2=draw(st.integers(0, 5000) | st.sampled_from([1024, 4096])),
+    )
+
+
+@given(loads(), st.sampled_from([8, 64, 128]), st.sampled_from([10**9, 68 * 10**9, 3 * 10**12]))
+def test_dma_cycles_counts_every_beat(ins, beat, rate):
+    core = make_core(96, 128)
+    chip = Chip(name="t", clock_hz=2_000_000_000, core=core, dram=Dram(bytes_per_s=rate, beat_bytes=beat))
+    beats = 0
+    for two in range(ins.count2):
+        for one in range(ins.count1):
+            at = ins.dram + one * ins.dram_step1 + two * ins.dram_step2
+            beats += len({byte // beat for byte in range(at, at + ins.run)})
+    bus = math.ceil(beats * beat * 2 * 10**9 / rate)
+    words = ins.count1 * ins.count2 * math.ceil(ins.run / core.port_bytes)
+    assert dma_cycles(chip, ins) == max(bus, beats, words)
