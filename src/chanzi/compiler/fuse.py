@@ -123,6 +123,8 @@ def _join(
         node = nodes[at]
         if not isinstance(node, Node) or node.residual is not None:
             continue
+        if node.op.inputs[0].name == other.name:  # both would be read from one bank at once
+            continue
         if isinstance(node.op, Conv) and not is_depthwise(node.op) and not node.op.transposed:
             candidates.append((at, node, other))
     if not candidates:

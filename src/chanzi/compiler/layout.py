@@ -63,8 +63,12 @@ def plan_layout(graph: Graph, items: tuple[Item, ...], atom: int) -> Layout:
         placed_items, places = _join_concats(items, maps, refused, atom)
         clash = _self_reading(placed_items, places)
         if clash is None:
-            break
-        refused.add(clash)
+            twice = _reading_twice(placed_items, places)
+            if twice is None:
+                break
+            items = _copy_operand(items, *twice, maps, atom)
+        else:
+            refused.add(clash)
     return _views(graph, placed_items, maps, places, stems)
 
 
@@ -237,6 +241,51 @@ def _self_reading(items: tuple[Item, ...], places: dict[str, _Place]) -> str | N
         if isinstance(item, Node) and any(root.get(x.name, x.name) == root[y] for x in item.inputs):
             return root[y]
     return None
+
+
+def _roots(items: tuple[Item, ...], places: dict[str, _Place]) -> dict[str, str]:
+    root: dict[str, str] = {}
+    for item in items:
+        y = item.y.name
+        if isinstance(item, Slice | Permute):
+            root[y] = root.get(item.x.name, item.x.name)
+        else:
+            root[y] = places[y].root if y in places else y
+    return root
+
+
+def _reading_twice(items: tuple[Item, ...], places: dict[str, _Place]) -> tuple[str, Tensor] | None:
+    """Return (node, operand) where a node's second operand lies in the storage of its first: two ports, one bank."""
+    root = _roots(items, places)
+    for item in items:
+        if isinstance(item, Node) and len(item.inputs) == 2:
+            first, second = (root.get(x.name, x.name) for x in item.inputs)
+            if first == second:
+                return item.y.name, item.inputs[1]
+    return None
+
+
+def _copy_operand(
+    items: tuple[Item, ...], reader: str, operand: Tensor, maps: dict[str, _Map], atom: int
+) -> tuple[Item, ...]:
+    """Insert a copy of `operand` for the node that writes `reader`."""
+    out: list[Item] = []
+    for item in items:
+        if isinstance(item, Node) and item.y.name == reader:
+            y = dataclasses.replace(operand, name=f"{operand.name}#copy for {reader}")
+            copy = Lookup(name=f"copy {operand.name}", kind="copy", x=operand, y=y, table=IDENTITY_TABLE)
+            maps[y.name] = maps[operand.name].cut(atom)
+            out.append(Node(name=copy.name, op=copy, y=y, ops=(copy.name,)))
+            out.append(_swap_second(item, y))
+        else:
+            out.append(item)
+    return tuple(out)
+
+
+def _swap_second(node: Node, new: Tensor) -> Node:
+    if node.residual is not None:
+        return dataclasses.replace(node, residual=new)
+    return dataclasses.replace(node, op=dataclasses.replace(node.op, b=new))
 
 
 def _views(

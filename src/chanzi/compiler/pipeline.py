@@ -140,7 +140,7 @@ def _attempt(
             blocks[bound.key] = bound.n_bytes
     for key in residency.dram - {key.removeprefix("dram:") for key in (*blocks, *constants)}:
         storage = next(v.storage for v in layout.views.values() if v.storage.key == key)
-        blocks[dram_key(key)] = storage.n_bytes
+        blocks[dram_key(key)] = storage.n_bytes + storage.line_bytes  # a port may view it from any pixel on
     progress_free = _without_dram_needs(tiled.units, graph, layout, residency)
     chosen = [*before, *progress_free, *after]
     order = pipelined(chosen, chip) if pipeline else in_order(chosen)

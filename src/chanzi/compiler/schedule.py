@@ -11,6 +11,7 @@ from collections.abc import Sequence
 
 from chanzi.chip.chip import Chip
 from chanzi.compiler.ir import Job, Unit
+from chanzi.compiler.tile import IMAGE
 from chanzi.isa.cycles import EPILOGUE_CYCLES, VECTOR_LATENCY_CYCLES, array_latency
 from chanzi.isa.fields import Engine
 
@@ -84,13 +85,24 @@ def pipelined(units: Sequence[Sequence[Unit]], chip: Chip) -> list[Unit]:
 
 
 def issue(order: Sequence[Unit], ahead: int) -> list[Job]:
-    """Return all jobs in program order, loads `ahead` units early."""
+    """Return all jobs in program order, loads `ahead` units early but never before what they read was stored."""
     jobs: list[Job] = []
     loaded = 0
+    stored: dict[str, int] = {}
     for i, unit in enumerate(order):
         while loaded < len(order) and loaded <= i + ahead:
-            jobs += order[loaded].loads
+            due = order[loaded]
+            if loaded > i and _reads_maps(due) and any(stored.get(leaf, 0) < lines for leaf, lines in due.needs):
+                break
+            jobs += due.loads
             loaded += 1
         jobs += unit.jobs
         jobs += unit.stores
+        if unit.done_lines:
+            stored[unit.leaf] = unit.done_lines
     return jobs
+
+
+def _reads_maps(unit: Unit) -> bool:
+    """True where some load brings in lines of a map, not constants."""
+    return any(ref.field == "dram" and ref.buffer != IMAGE for job in unit.loads for ref in job.refs)

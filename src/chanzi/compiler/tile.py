@@ -193,24 +193,23 @@ class Tiler:
         self.out.sizes[name] = lines * part.width * pixel
         self.out.kinds[name] = "staging"
         fields = {"out_y": part.width * pixel, "out_x": pixel}
-        step1, step2 = part.template["out_x"], part.template["out_y"]
-        if step1 == pixel and (step2 == part.width * pixel or lines == 1):
-            run, count1, count2 = lines * part.width * pixel, 1, 1
-        elif step1 == pixel:
-            run, count1, count2 = part.width * pixel, lines, 1
-            step1 = step2
+        line = part.width * pixel
+        to_pixel, to_line = part.template["out_x"], part.template["out_y"]
+        if to_pixel == pixel and (to_line == line or lines == 1):
+            shape = {"run": lines * line, "count1": 1, "count2": 1}
+        elif to_pixel == pixel:
+            shape = {"run": line, "count1": lines, "count2": 1, "dram_step1": to_line, "base_step1": line}
         else:
-            run, count1, count2 = width_bytes, part.width, lines
-        ins = Store(
-            layer=layer,
-            run=run,
-            count1=count1,
-            count2=count2,
-            dram_step1=step1,
-            dram_step2=step2,
-            base_step1=part.width * pixel if count2 == 1 and count1 > 1 else pixel,
-            base_step2=part.width * pixel,
-        )
+            shape = {
+                "run": width_bytes,
+                "count1": part.width,
+                "count2": lines,
+                "dram_step1": to_pixel,
+                "dram_step2": to_line,
+                "base_step1": pixel,
+                "base_step2": line,
+            }
+        ins = Store(layer=layer, **shape)
         store = self._job(
             Engine.STORE, layer, ins, (Ref("base", name, 0), Ref("dram", dram_key(storage.key), address))
         )
