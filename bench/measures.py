@@ -10,6 +10,7 @@ from functools import partial
 
 import numpy as np
 import numpy.typing as npt
+import street
 
 from chanzi import zoo
 from chanzi.zoo import digits, faces, lines, pedestrian
@@ -70,6 +71,12 @@ def _crops(name: str, count: int, *, names: Sequence[str] | None = None, least: 
     return [zoo.feed(name, image) for image in zoo.crops(count, seed=0, names=names, least=least)]
 
 
+def _street(count: int) -> list[Arrays]:
+    """Return tiles of the street video, spread over all of it."""
+    every = [tile for frame in street.frames() or [] for tile in street.tiles(frame)]
+    return [zoo.feed("pedestrian", every[index * len(every) // count]) for index in range(count)]
+
+
 def _measure(name: str) -> Measure:
     people = partial(_crops, name, names=PEOPLE)
     plain = partial(_crops, name)
@@ -78,6 +85,8 @@ def _measure(name: str) -> Measure:
             return Measure(title="accuracy on 360 held-out digits", of=accuracy, feeds=_digits, frames=360)
         case "pedestrian":
             of = partial(ap50, decode=pedestrian.decode)
+            if street.kept_frames().is_file():
+                return Measure(title="AP50 against float, a street", of=of, feeds=_street, frames=100)
             return Measure(title="AP50 against float, people", of=of, feeds=people, frames=60)
         case "centerface":
             of = partial(ap50, decode=faces.decode_centerface)

