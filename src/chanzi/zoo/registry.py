@@ -83,7 +83,8 @@ def _download(archive: Archive, folder: str) -> Path:
             line for line in (done.stderr + done.stdout).splitlines() if line.strip() and "complete log" not in line
         ]
         errors = [line for line in lines if "error" in line.lower()] or lines or ["no output"]
-        raise ModelError(f"cannot fetch {archive.label}: {errors[-1].strip()[:200]}", hint=offline)
+        telling = errors[0] if archive.registry == "npm" else errors[-1]
+        raise ModelError(f"cannot fetch {archive.label}: {telling.strip()[:200]}", hint=offline)
     return files[0]
 
 
