@@ -37,3 +37,8 @@ class Bound:
     def cycles(self) -> float:
         """The busiest engine's."""
         return max(self.array, self.vector, self.dram)
+
+    @property
+    def engine(self) -> str:
+        """Name of the busiest engine."""
+        return max((("array", self.array), ("vector", self.vector), ("DRAM", self.dram)), key=lambda e: e[1])[0]

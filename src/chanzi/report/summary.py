@@ -5,12 +5,25 @@ the rows sum to ``cycles * cores_used`` exactly.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, field, fields
 
 from chanzi.chip.chip import Chip
 from chanzi.cost.bound import Bound
+from chanzi.cost.lost import CAUSES, Lost, lost_cycles
+from chanzi.isa.fields import Engine
 from chanzi.program.program import Compiled
 from chanzi.program.trace import Timing
+
+BOUND_GROUPS = {
+    "array": ("useful", "padding", "edge"),
+    "scratchpad": ("feed", "banks"),
+    "vector": ("drain", "vector"),
+    "DRAM": ("dram",),
+    "latency": ("fill", "dispatch", "cores"),
+}
+"""What `LayerRow.bound_by` can say, with the causes it sums."""
+
+_NESTED = ("layers", "segments", "host")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -45,8 +58,9 @@ class LayerRow:
     """One layer. `lost` has a key for each of `chanzi.cost.lost.CAUSES` and sums to `core_cycles`.
 
     `cycles` = core_cycles / cores used. `utilization` = MACs done / MACs the arrays in use could do in that time.
-    `bound_by` is 'array', 'scratchpad', 'vector', 'DRAM' or 'control', whichever took the largest share. `bound_cycles` is the layer's
-    own least time (None without a bound).
+    `bound_by` is 'array', 'scratchpad', 'vector', 'DRAM' or 'latency', whichever took the largest share. `bound_cycles`
+    is the layer's own least time (None without a bound). `busy` has the cycles its instructions kept each engine busy,
+    whether or not anyone waited for them.
     """
 
     segment: str
@@ -61,6 +75,7 @@ class LayerRow:
     dram_bytes: int
     lost: dict[str, int]
     bound_cycles: float | None = None
+    busy: dict[str, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -122,6 +137,79 @@ class Summary:
     lost: dict[str, int]
 
 
+def _bound_by(lost: dict[str, int], busy: dict[str, int]) -> str:
+    """Return the group of causes that took the most; of a layer that cost nothing, its busiest engine."""
+    shares = {group: sum(lost[cause] for cause in causes) for group, causes in BOUND_GROUPS.items()}
+    if not any(shares.values()):
+        shares = busy
+    return max(shares, key=lambda group: shares[group])
+
+
+def _layer_bounds(bound: Bound | None, cores: int) -> dict[str, tuple[float, float, float]]:
+    """Return operator name -> least (array, vector, DRAM) cycles on `cores` cores."""
+    if bound is None:
+        return {}
+    return {b.name: (max(b.array, b.scratchpad) / cores, b.vector / cores, b.dram) for b in bound.layers}
+
+
+def _rows(run: ChipRun, lost: Lost) -> tuple[LayerRow, ...]:
+    segment, core = run.compiled.segment, run.compiled.chip.core
+    used = max(len(lost.used), 1)
+    bounds = _layer_bounds(run.bound, used if run.bound is None else run.bound.cores)
+    timing = run.frame
+    rows = []
+    for i, layer in enumerate(segment.layers):
+        by_cause = lost.of_layer(i)
+        core_cycles = sum(by_cause.values())
+        mine = timing.layer == i
+        length = (timing.busy_end - timing.busy_begin)[mine]
+        engine = timing.engine[mine]
+        busy = {
+            "array": int(length[engine == Engine.ARRAY].sum()),
+            "vector": int(length[engine == Engine.VECTOR].sum()),
+            "DRAM": int(length[engine <= Engine.STORE].sum()),
+        }
+        known = [bounds[op] for op in layer.ops if op in bounds]
+        rows.append(
+            LayerRow(
+                segment=segment.name,
+                name=layer.name,
+                kind=layer.kind,
+                shape=layer.shape,
+                macs=layer.macs,
+                core_cycles=core_cycles,
+                cycles=core_cycles / used,
+                utilization=layer.macs * segment.frames / (core_cycles * core.macs_per_cycle) if core_cycles else 0.0,
+                bound_by=_bound_by(by_cause, busy),
+                dram_bytes=int(timing.dram_bytes[mine].sum()),
+                lost=by_cause,
+                bound_cycles=max(sum(b[e] for b in known) for e in range(3)) * segment.frames if known else None,
+                busy=busy,
+            )
+        )
+    return tuple(rows)
+
+
+def _segment_total(run: ChipRun, lost: Lost) -> SegmentTotal:
+    segment, bound = run.compiled.segment, run.bound
+    codes = [code for core in segment.cores for code in (core.setup, core.frame)]
+    return SegmentTotal(
+        name=segment.name,
+        frames=segment.frames,
+        cores_used=max(len(lost.used), 1),
+        cycles=run.frame.cycles,
+        setup_cycles=run.setup.cycles if run.setup is not None else 0,
+        macs=sum(layer.macs for layer in segment.layers),
+        dram_bytes=int(run.frame.dram_bytes.sum()),
+        setup_dram_bytes=int(run.setup.dram_bytes.sum()) if run.setup is not None else 0,
+        image_bytes=len(segment.image),
+        instructions=sum(len(code) for code in codes),
+        lost=lost.totals(),
+        bound_cycles=None if bound is None else bound.cycles,
+        bound_by=None if bound is None else bound.engine,
+    )
+
+
 def summarize(network: str, steps: Sequence[ChipRun | HostStep]) -> Summary:
     """Return the summary of `steps`, in the order in which they run.
 
@@ -130,4 +218,62 @@ def summarize(network: str, steps: Sequence[ChipRun | HostStep]) -> Summary:
     ValueError
         There is no chip segment among them, or they are for different chips.
     """
-    raise NotImplementedError
+    runs = [step for step in steps if isinstance(step, ChipRun)]
+    host = tuple(step for step in steps if isinstance(step, HostStep))
+    if not runs or any(run.compiled.chip != runs[0].compiled.chip for run in runs):
+        raise ValueError("a summary needs one or more chip segments, all for the same chip")
+    chip = runs[0].compiled.chip
+    lost = [lost_cycles(chip, run.compiled.segment, run.frame) for run in runs]
+    segments = tuple(_segment_total(run, x) for run, x in zip(runs, lost, strict=True))
+    frames = segments[0].frames
+    cycles, setup = sum(s.cycles for s in segments), sum(s.setup_cycles for s in segments)
+    macs = sum(s.macs for s in segments)
+    seconds = cycles / chip.clock_hz
+    timed = [step.seconds for step in host if step.seconds is not None]
+    bounds = [s.bound_cycles for s in segments if s.bound_cycles is not None]
+    least = sum(bounds) if len(bounds) == len(segments) else None
+    core_cycles = sum(s.cycles * s.cores_used for s in segments)
+    return Summary(
+        network=network,
+        chip=chip,
+        mode=runs[0].compiled.options.mode,
+        frames=frames,
+        layers=tuple(row for run, x in zip(runs, lost, strict=True) for row in _rows(run, x)),
+        segments=segments,
+        host=host,
+        order=tuple(step.name if isinstance(step, HostStep) else step.compiled.segment.name for step in steps),
+        cores_used=max(s.cores_used for s in segments),
+        cycles=cycles,
+        setup_cycles=setup,
+        cold_cycles=cycles + setup,
+        latency_s=seconds,
+        cold_latency_s=(cycles + setup) / chip.clock_hz,
+        frames_per_s=frames / seconds if seconds else 0.0,
+        host_seconds=sum(timed) if timed else None,
+        macs=macs,
+        host_macs=sum(step.macs for step in host),
+        tops=2e-12 * macs * frames / seconds if seconds else 0.0,
+        tops_peak=chip.peak_tops,
+        utilization=macs * frames / (core_cycles * chip.core.macs_per_cycle) if core_cycles else 0.0,
+        dram_bytes=sum(s.dram_bytes for s in segments),
+        setup_dram_bytes=sum(s.setup_dram_bytes for s in segments),
+        bound_cycles=least,
+        achieved=least / cycles if least is not None and cycles else None,
+        lost={cause: sum(s.lost[cause] for s in segments) for cause in CAUSES},
+    )
+
+
+def to_dict(summary: Summary) -> dict[str, object]:
+    """Return everything in the summary as plain values that JSON can hold."""
+    plain = {f.name: getattr(summary, f.name) for f in fields(summary) if f.name not in ("chip", *_NESTED)}
+    chip = summary.chip
+    about = {
+        "name": chip.name,
+        "clock_hz": chip.clock_hz,
+        "cores": chip.cores,
+        "dim": chip.core.dim,
+        "scratchpad_bytes": chip.core.scratchpad.bytes,
+        "dram_bytes_per_s": chip.dram.bytes_per_s,
+    }
+    nested = {name: [asdict(item) for item in getattr(summary, name)] for name in _NESTED}
+    return {"network": summary.network, "chip": about, **plain, "order": list(summary.order), **nested}
