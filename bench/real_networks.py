@@ -20,6 +20,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import numpy as np
+import onnx
 import onnxruntime
 from draw import draw, images_of
 from measures import MEASURES, Arrays
@@ -35,10 +36,10 @@ Runner = Callable[[Arrays], Arrays]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Row:
-    """One network. Shares are of 1; `equal` is of output elements against ONNX Runtime on the same QDQ network.
+    """One network. Shares are of 1, against ONNX Runtime on the same QDQ network, over all frames.
 
-    `equal_maps` is the same for the bytes that leave the chip, before any host work; None where ONNX Runtime keeps
-    them inside a fused operator. `measure_*`: the network's own measure of the chip, of ONNX Runtime's int8.
+    `equal_edges` is of the values as they leave the chip, `equal` and `within_one_step` of the network's own outputs,
+    which host operators may have made of them. `measure_*` is the network's own measure, against float.
     """
 
     network: str
@@ -48,6 +49,7 @@ class Row:
     on_chip: float
     host_ops: dict[str, int]
     frames: int
+    equal_edges: float
     equal: float
     within_one_step: float
     measure: str
@@ -60,31 +62,33 @@ class Row:
     compile_seconds: float
 
 
-def ort_runner(model: bytes | Path, threads: int = 2) -> Runner:
-    """Return ONNX Runtime on the CPU as a function of named inputs."""
+def ort_runner(model: bytes, extra: Sequence[str] = (), threads: int = 2) -> Runner:
+    """Return ONNX Runtime on the CPU as a function of named inputs; `extra` values become outputs too."""
+    proto = onnx.load_model_from_string(model)
+    known = {output.name for output in proto.graph.output}
+    proto.graph.output.extend(onnx.helper.make_empty_tensor_value_info(name) for name in extra if name not in known)
     options = onnxruntime.SessionOptions()
     options.log_severity_level, options.intra_op_num_threads = 3, threads
-    source = model if isinstance(model, bytes) else str(model)
-    session = onnxruntime.InferenceSession(source, options, providers=["CPUExecutionProvider"])
+    session = onnxruntime.InferenceSession(proto.SerializeToString(), options, providers=["CPUExecutionProvider"])
     names = [output.name for output in session.get_outputs()]
     return lambda feed: dict(zip(names, session.run(None, feed), strict=True))
 
 
-def equality(mine: Sequence[Arrays], theirs: Sequence[Arrays]) -> tuple[float, float]:
-    """Return the shares of output elements that are equal, and that are equal or one quantization step apart.
+def equality(mine: Sequence[Arrays], theirs: Sequence[Arrays], names: Sequence[str]) -> tuple[float, float]:
+    """Return the shares of the elements of the named values that are equal, and that are at most a step apart.
 
-    The step of an output is the least distance between two of its values; an output of more than 256 values was not
+    The step of a value is the least distance between two of its elements; one of more than 256 different ones was not
     quantized last and has none, so that there only equality counts.
     """
     equal = near = total = 0
-    for name in theirs[0]:
+    for name in names:
         a, b = (np.stack([out[name] for out in side]) for side in (mine, theirs))
         values = np.unique(b)
         step = np.diff(values).min() if 1 < len(values) <= 256 else 0
         equal += int((a == b).sum())
         near += int((np.abs(a - b) <= 1.01 * step).sum())
         total += a.size
-    return equal / total, near / total
+    return equal / max(total, 1), near / max(total, 1)
 
 
 def run_all(name: str, what: str, runner: Runner, feeds: Sequence[Arrays]) -> list[Arrays]:
@@ -99,27 +103,28 @@ def run_all(name: str, what: str, runner: Runner, feeds: Sequence[Arrays]) -> li
     return outputs
 
 
-def examine(name: str, chip: str, frames: int | None) -> tuple[Row, list[tuple[Arrays, Arrays]]]:
+def examine(name: str, chip: str, frames: int | None, method: str) -> tuple[Row, list[tuple[Arrays, Arrays]]]:
     """Quantize, compile, run three ways, compare one network; also the (float, chip) outputs of the images to draw."""
     entry, measure = zoo.NETWORKS[name], MEASURES[name]
     path = zoo.fetch(name, lambda text: print(f"{name}: {text}", file=sys.stderr))
     feeds = measure.feeds(min(frames or measure.frames, measure.frames))
-    side = build(path, chip, zoo.calibration(name, CALIBRATION_FRAMES))
-    reference = ort_runner(path)
+    side = build(path, chip, zoo.calibration(name, CALIBRATION_FRAMES), method)
+    reference = ort_runner(path.read_bytes())
     exact = run_all(name, "float", reference, feeds)
-    judge = run_all(name, "ONNX Runtime int8", ort_runner(side.qdq), feeds)
+    judge = run_all(name, "ONNX Runtime int8", ort_runner(side.qdq, side.edges), feeds)
     start = time.perf_counter()
     mine = run_all(name, f"Chanzi on {chip}", side.run, feeds)
     seconds = (time.perf_counter() - start) / len(feeds)
-    equal, near = equality(mine, judge)
+    equal, near = equality(mine, judge, side.outputs)
     row = Row(
         network=name,
         trained=entry.trained,
         gmacs=entry.macs / 1e9,
         chip=chip,
-        on_chip=side.macs_on_chip / entry.macs,
+        on_chip=side.macs_share,
         host_ops=side.host_ops,
         frames=len(feeds),
+        equal_edges=equality(mine, judge, side.edges)[0],
         equal=equal,
         within_one_step=near,
         measure=measure.title,
@@ -147,7 +152,8 @@ def table(rows: Sequence[Row]) -> str:
         "GMAC",
         "MACs on chip",
         "frames",
-        "equal to ORT",
+        "equal on leaving the chip",
+        "equal outputs",
         "within a step",
         "measure",
         "chip",
@@ -162,6 +168,7 @@ def table(rows: Sequence[Row]) -> str:
             f"{row.gmacs:.3f}",
             share(row.on_chip),
             str(row.frames),
+            share(row.equal_edges),
             share(row.equal),
             share(row.within_one_step),
             row.measure,
@@ -200,6 +207,7 @@ def main() -> int:
     parser.add_argument("networks", nargs="*", metavar="NETWORK", help="of " + ", ".join(MEASURES))
     parser.add_argument("--chip", default="tesla-fsd-hw3")
     parser.add_argument("--frames", type=int, help="at most this many frames of each network")
+    parser.add_argument("--method", default="minmax", choices=("minmax", "percentile", "entropy"))
     parser.add_argument("--write", action="store_true", help="rewrite the pages in docs/results")
     arguments = parser.parse_args()
     for name in arguments.networks:
@@ -208,7 +216,7 @@ def main() -> int:
     rows, failed = [], 0
     for name in arguments.networks or MEASURES:
         try:
-            row, pairs = examine(name, arguments.chip, arguments.frames)
+            row, pairs = examine(name, arguments.chip, arguments.frames, arguments.method)
         except ChanziError as error:
             print(f"{name}: {error}")
             failed += 1
