@@ -6,6 +6,9 @@ the order in which the stream yields the window, with the weight zero point wher
 to no input channel.
 """
 
+import dataclasses
+from collections.abc import Callable
+
 import numpy as np
 import numpy.typing as npt
 
@@ -61,14 +64,14 @@ def _epilogue(node: Node, op: Conv) -> tuple[Fields, int]:
     return fields | second, flags | flag
 
 
-def _constants(op: Conv, rows: slice, weight: Bytes, per_row: int) -> tuple[Constant, ...]:
-    scale = conv_multiplier(op.x.quant.scale, op.weight_scale[rows], (op.mid or op.y.quant).scale)
+def _constants(op: Conv, rows: slice, weight: Bytes, per_row: int, packed: int = 1) -> tuple[Constant, ...]:
+    scale = np.tile(conv_multiplier(op.x.quant.scale, op.weight_scale[rows], (op.mid or op.y.quant).scale), packed)
     parts = [
         Constant(address_field="b_base", data=weight, bank="weights", per_column=per_row),
         Constant(address_field="scale_base", data=_as_bytes(scale), bank="dot-parameters", per_column=4),
     ]
     if op.bias is not None:
-        bias = _as_bytes(op.bias[rows].astype("<i4"))
+        bias = _as_bytes(np.tile(op.bias[rows].astype("<i4"), packed))
         parts.append(Constant(address_field="bias_base", data=bias, bank="dot-parameters", per_column=4))
     if op.table is not None:
         parts.append(Constant(address_field="table_base", data=op.table.view(np.uint8), bank="dot-parameters"))
@@ -104,7 +107,9 @@ def _spread(weight: ByteArray, offsets: npt.NDArray[np.int64], width: int, zero:
     return rows.reshape(o, -1).view(np.uint8)
 
 
-def _residual_operand(node: Node, layout: Layout, first_channel: int) -> tuple[tuple[Operand, ...], Fields]:
+def _residual_operand(
+    node: Node, layout: Layout, first_channel: int, packed: int = 1
+) -> tuple[tuple[Operand, ...], Fields]:
     if node.residual is None:
         return (), {}
     view = layout.views[node.residual.name]
@@ -120,7 +125,51 @@ def _residual_operand(node: Node, layout: Layout, first_channel: int) -> tuple[t
         pad_y=0,
         address_field="res_base",
     )
-    return (operand,), {"res_y": storage.line_bytes, "res_x": storage.pixel_bytes}
+    return (operand,), {"res_y": storage.line_bytes, "res_x": packed * storage.pixel_bytes}
+
+
+def _adjacent(node: Node, layout: Layout) -> bool:
+    """Tell whether neighbouring output pixels (and residuals) lie next to one another, without a gap."""
+    tensors = [node.y, *([node.residual] if node.residual is not None else [])]
+    return all(
+        layout.views[t.name].storage.pixel_bytes == t.shape[2] and int(layout.views[t.name].channels[0]) == 0
+        for t in tensors
+    )
+
+
+def _pixels_packed(
+    op: Conv, shape: tuple[int, int, int], core: Core, window: Callable[[int], tuple[int, int]]
+) -> int:
+    """Return how many neighbouring pixels one row of the array computes.
+
+    A narrow layer leaves columns idle and drains rows of few bytes. A row that computes g pixels reads the window of
+    all of them and has g times the filters, each shifted by a pixel and zero elsewhere: K grows by the g - 1 columns
+    that are new, drains and empty columns shrink g times. `window` gives (runs, bytes of a run) for a kernel width.
+    """
+    out, _, kw, _ = op.weight.shape
+    height, width, _ = shape
+    D, W = core.dim, core.port_bytes
+
+    def cost(g: int) -> int:
+        runs, run = window(kw + (g - 1) * op.strides[1])
+        k, words = runs * run, runs * -(-run // W)
+        n = g * out
+        columns = min(n, D)
+        tile = max(k, words * D, -(-k // W) * columns, D)
+        return -(-height * width // (g * D)) * -(-n // D) * tile
+
+    return min((g for g in range(1, 9) if width % g == 0), key=lambda g: (cost(g), g))
+
+
+def _shifted(weight: ByteArray, packed: int, stride_x: int, zero: int) -> ByteArray:
+    """Return the filters of `packed` neighbouring pixels over their common window."""
+    if packed == 1:
+        return weight
+    out, kh, kw, inside = weight.shape
+    wide = np.full((packed * out, kh, kw + (packed - 1) * stride_x, inside), zero, weight.dtype)
+    for j in range(packed):
+        wide[j * out : (j + 1) * out, :, j * stride_x : j * stride_x + kw] = weight
+    return wide
 
 
 def _output(view: View, tensor: str, first_channel: int, *, line: int = 0, pixel: int = 0, scale: int = 1) -> Output:
@@ -173,7 +222,7 @@ def lower_conv(node: Node, layout: Layout, core: Core) -> tuple[Part, ...]:
     op = node.op
     assert isinstance(op, Conv)
     if op.x.name in layout.stem:
-        return (_stem_part(node, op, layout, layout.stem[op.x.name]),)
+        return (_stem_part(node, op, layout, layout.stem[op.x.name], core),)
     if op.transposed:
         return _transposed_parts(node, op, layout, core)
     merged = _group_blocks(op, core)
@@ -221,24 +270,30 @@ def _conv_part(
     view, out_view = layout.views[op.x.name], layout.views[node.y.name]
     kh, kw = weight.shape[1:3]
     top, left, _, _ = op.pads
+    packed = 1
+    if op.groups == 1 and op.dilations == (1, 1) and _adjacent(node, layout):
+        in_pixel = view.storage.pixel_bytes
+        packed = _pixels_packed(op, node.y.shape, core, lambda kw: (kh, kw * in_pixel))
+    weight = _shifted(weight, packed, op.strides[1], op.weight_zero)
+    kw = weight.shape[2]
     window, offset, offsets, width = _window(view, op.x.shape, channels, core.atom_bytes, kw, op.dilations[1])
     data = _spread(weight, offsets, width, op.weight_zero)
     k = data.shape[1]
     pixel = view.storage.pixel_bytes
     epilogue, flags = _epilogue(node, op)
     height, out_width, _ = node.y.shape
-    residual, residual_fields = _residual_operand(node, layout, rows.start)
+    residual, residual_fields = _residual_operand(node, layout, rows.start, packed)
     template = _common(op, len(weight), k) | window | epilogue | residual_fields
     template |= {
         "flags": flags,
-        "a_row_width": out_width,
-        "a_x_step": op.strides[1] * pixel,
+        "a_row_width": out_width // packed,
+        "a_x_step": packed * op.strides[1] * pixel,
         "a_pad_x": left * pixel,
         "a_y_step": op.strides[0],
         "a_tap_y_step": op.dilations[0],
         "a_taps_y": kh,
         "out_y": out_view.storage.line_bytes,
-        "out_x": out_view.storage.pixel_bytes,
+        "out_x": packed * out_view.storage.pixel_bytes,
     }
     operand = Operand(
         tensor=op.x.name,
@@ -257,22 +312,26 @@ def _conv_part(
         engine=Engine.ARRAY,
         template=template,
         height=height,
-        width=out_width,
+        width=out_width // packed,
         operands=(operand, *residual),
         output=_output(out_view, node.y.name, rows.start),
-        constants=_constants(op, rows, data.reshape(-1), k),
+        constants=_constants(op, rows, data.reshape(-1), k, packed),
     )
 
 
-def _stem_part(node: Node, op: Conv, layout: Layout, stem: Stem) -> Part:
+def _stem_part(node: Node, op: Conv, layout: Layout, stem: Stem, core: Core) -> Part:
     """Return the convolution over a packed input: its window is one run (see `Stem`)."""
     storage: Storage = layout.views[op.x.name].storage
     out_view = layout.views[node.y.name]
-    out, kh, kw, c = op.weight.shape
     sx = stem.strides[1]
+    packed = 1
+    if _adjacent(node, layout):
+        packed = _pixels_packed(op, node.y.shape, core, lambda kw: (1, -(-kw // sx) * stem.pixel_bytes))
+    weight = _shifted(op.weight, packed, sx, op.weight_zero)
+    out, kh, kw, c = weight.shape
     groups = -(-kw // sx)
     padded = np.full((out, kh, groups * sx, c), op.weight_zero, op.weight.dtype)
-    padded[:, :, :kw] = op.weight
+    padded[:, :, :kw] = weight
     # [o][ky][g][j][c] -> [o][g][ky][j][c]
     order = padded.reshape(out, kh, groups, sx, c).transpose(0, 2, 1, 3, 4).reshape(out, groups, kh * sx * c)
     data = np.full((out, groups, stem.pixel_bytes), op.weight_zero, op.weight.dtype)
@@ -280,14 +339,14 @@ def _stem_part(node: Node, op: Conv, layout: Layout, stem: Stem) -> Part:
     k = groups * stem.pixel_bytes
     epilogue, flags = _epilogue(node, op)
     height, width, _ = node.y.shape
-    residual, residual_fields = _residual_operand(node, layout, 0)
+    residual, residual_fields = _residual_operand(node, layout, 0, packed)
     template = _common(op, out, k) | epilogue | residual_fields
     template |= {
         "flags": flags,
-        "a_row_width": width,
+        "a_row_width": width // packed,
         "a_line_stride": storage.line_bytes,
         "a_width_bytes": storage.line_bytes,
-        "a_x_step": stem.pixel_bytes,
+        "a_x_step": packed * stem.pixel_bytes,
         "a_tap_x_step": k,
         "a_run": k,
         "a_pad_x": 0,
@@ -296,7 +355,7 @@ def _stem_part(node: Node, op: Conv, layout: Layout, stem: Stem) -> Part:
         "a_taps_y": 1,
         "a_taps_x": 1,
         "out_y": out_view.storage.line_bytes,
-        "out_x": out_view.storage.pixel_bytes,
+        "out_x": packed * out_view.storage.pixel_bytes,
     }
     operand = Operand(
         tensor=op.x.name,
@@ -315,10 +374,10 @@ def _stem_part(node: Node, op: Conv, layout: Layout, stem: Stem) -> Part:
         engine=Engine.ARRAY,
         template=template,
         height=height,
-        width=width,
+        width=width // packed,
         operands=(operand, *residual),
         output=_output(out_view, node.y.name, 0),
-        constants=_constants(op, slice(0, out), data.view(np.uint8).reshape(-1), k),
+        constants=_constants(op, slice(0, len(op.weight)), data.view(np.uint8).reshape(-1), k, packed),
     )
 
 
@@ -483,8 +542,6 @@ def lower_matmul(node: Node, layout: Layout, core: Core) -> tuple[Part, ...]:
 
 
 def _of(operand: Operand, tensor: str) -> Operand:
-    import dataclasses
-
     return dataclasses.replace(operand, tensor=tensor)
 
 

@@ -15,7 +15,8 @@ from chanzi.compiler.fuse import fuse
 from chanzi.compiler.ir import Job, Layout, Part, Unit
 from chanzi.compiler.layout import plan_layout
 from chanzi.compiler.lower import kind_of, lower
-from chanzi.compiler.place import Placed, peak, place
+from chanzi.compiler.overlap import overlap, place_by_node
+from chanzi.compiler.place import Placed, lifetimes, peak, place
 from chanzi.compiler.schedule import in_order, issue, pipelined
 from chanzi.compiler.sync import synchronise
 from chanzi.compiler.tile import BANKS, IMAGE, Residency, Tiled, Tiler, dram_key
@@ -38,6 +39,7 @@ class _Plan:
     outputs: tuple[boundary.Boundary, ...]
     blocks: dict[str, int]
     resident: bool
+    cycles: int = 0
 
 
 def compile_graph(graph: Graph, chip: Chip, options: Options | None = None, *, dump_dir: Path | None = None) -> Compiled:
@@ -143,12 +145,27 @@ def _attempt(
         blocks[dram_key(key)] = storage.n_bytes + storage.line_bytes  # a port may view it from any pixel on
     progress_free = _without_dram_needs(tiled.units, graph, layout, residency)
     chosen = [*before, *progress_free, *after]
-    order = pipelined(chosen, chip) if pipeline else in_order(chosen)
     for bank in BANKS:
         if tiled.resident_bytes[bank]:
             tiled.sizes[bank], tiled.kinds[bank] = tiled.resident_bytes[bank], "weights"
     pinned = BANKS if residency.resident else ()
-    jobs: list[Job] = []
+    if pipeline and residency.resident:
+        ahead_of_time = place_by_node(chosen, tiled.sizes, chip.core, pinned)
+        if ahead_of_time is not None:
+            order, end = overlap(chosen, chip, ahead_of_time)
+            jobs = issue(order, 0)
+            return _Plan(
+                tiled=tiled,
+                jobs=jobs,
+                placed=Placed(ahead_of_time.address, lifetimes(jobs, pinned)),
+                inputs=inputs,
+                outputs=tuple(outputs),
+                blocks={**blocks, **{k: -1 - v for k, v in constants.items()}},
+                resident=True,
+                cycles=end,
+            )
+    order = pipelined(chosen, chip) if pipeline else in_order(chosen)
+    jobs = []
     for ahead, slack in ((8, 64), (4, 8), (2, 0), (1, 0), (0, 0)):
         jobs = issue(order, ahead)
         placed = place(jobs, tiled.sizes, chip.core, pinned, slack)

@@ -10,6 +10,7 @@ where weights do, they are loaded before use, in blocks of columns if they are l
 whichever moves fewer bytes.
 """
 
+import itertools
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -55,6 +56,33 @@ def dram_key(storage: str) -> str:
 IMAGE = "dram:image"
 
 
+MIN_STRIPE_CYCLES = 300
+"""Stripes shorter than this cost more in parameters and latency than they overlap."""
+
+
+def _array_stripes(height: int, width: int, dim: int, count: int, come: list[int]) -> list[tuple[int, int]]:
+    """Return `count` pixel ranges or nearly so: whole lines where that costs no tile, else whole tiles.
+
+    `come` are the bounds at which the operand's lines arrive: taken as they are if they cost no tile either.
+
+    Whole lines let the next layer start sooner; a tile more costs as much as a full one.
+    """
+    total = height * width
+    tiles = -(-total // dim)
+    arriving = [(a * width, b * width) for a, b in itertools.pairwise(come)]
+    if len(arriving) >= min(count, 2) and sum(-(-(b - a) // dim) for a, b in arriving) <= tiles:
+        return arriving
+    for wanted in sorted(range(1, min(2 * count, height) + 1), key=lambda n: (abs(n - count), n)):
+        if 2 * wanted < count:
+            continue
+        lines = -(-height // wanted)
+        bounds = [(y * width, min(y + lines, height) * width) for y in range(0, height, lines)]
+        if sum(-(-(b - a) // dim) for a, b in bounds) <= tiles:
+            return bounds
+    step = -(-tiles // min(count, tiles)) * dim
+    return [(p, min(p + step, total)) for p in range(0, total, step)]
+
+
 class Tiler:
     """Tiles node after node into one `Tiled`."""
 
@@ -64,6 +92,8 @@ class Tiler:
         self.layout = layout
         self.residency = residency
         self.out = Tiled()
+        self.steps: dict[str, list[int]] = {}  # leaf -> lines done after each of its units
+        self.engine_of: dict[str, Engine] = {}  # leaf -> engine that writes it
 
     # ---- constants ----
 
@@ -260,6 +290,8 @@ class Tiler:
                         unit.loads += loads
                     self._emit(unit, part, (a, b), f"{tag}@{s}", index, blocks[i][j], constants[i, j])
             units.append(unit)
+        self.engine_of[leaf] = parts[0].engine
+        self.steps[leaf] = [unit.done_lines for unit in units if unit.done_lines]
 
     def _needs(self, parts: tuple[Part, ...], whole: bool, p0: int, p1: int) -> tuple[tuple[str, int], ...]:
         needs: dict[str, int] = {}
@@ -356,15 +388,39 @@ class Tiler:
         staged = any(self._in_dram(o.storage) for p in parts for o in p.operands) or self._in_dram(part.output.storage)
         if staged:
             return self._staged_stripes(parts)
-        whole = [self._whole_cycles(p) for p in parts]
-        count = max(1, round(sum(whole) / self.residency.stripe_cycles))
+        cycles = sum(self._whole_cycles(p) for p in parts)
+        count = max(round(cycles / self.residency.stripe_cycles), min(3, cycles // MIN_STRIPE_CYCLES), 1)
+        lines = self._lines_as_they_come(part, count)
+        producer = next((o.tensor for o in part.operands if o.tensor), "")
+        if part.engine == Engine.ARRAY and self.engine_of.get(producer) != Engine.VECTOR:
+            lines = [0, part.height]
         if part.engine == Engine.ARRAY:
-            D = self.core.dim
-            tiles = -(-total // D)
-            step = -(-tiles // min(count, tiles)) * D
-        else:
-            step = -(-part.height // min(count, part.height)) * part.width
-        return [(p, min(p + step, total)) for p in range(0, total, step)]
+            return _array_stripes(part.height, part.width, self.core.dim, count, lines)
+        return [(a * part.width, b * part.width) for a, b in itertools.pairwise(lines)]
+
+    def _lines_as_they_come(self, part: Part, count: int) -> list[int]:
+        """Return about `count` + 1 bounds of output lines, each as far as one more stripe of the producer allows."""
+        height = part.height
+        operand = next((o for o in part.operands if o.tensor), None)
+        come: set[int] = set()
+        if operand is not None and operand.y_step:
+            base = self.layout.views[operand.tensor].y0 if operand.tensor not in self.layout.stem else 0
+            for source in self.layout.sources[operand.tensor]:
+                for done in self.steps.get(source.leaf, ()):
+                    there = done - source.shift - (operand.line0 - base)
+                    last = (there + operand.pad_y - 1 - operand.reach) // operand.y_step + 1
+                    come.add(min(last, height) if done < source.height else height)
+        bounds = sorted(y for y in come if 0 < y < height)
+        step = -(-height // min(count, height))
+        if len(bounds) > count:
+            picked = [bounds[round(i * (len(bounds) - 1) / max(count - 1, 1))] for i in range(count)]
+            bounds = sorted(set(picked))
+        filled = [0]
+        for y in [*bounds, height]:
+            gap = y - filled[-1]
+            pieces = -(-gap // step)
+            filled += [filled[-1] + -(-gap * i // pieces) for i in range(1, pieces + 1)] if gap else []
+        return sorted(set(filled))
 
     def _whole_cycles(self, part: Part) -> int:
         if part.engine == Engine.ARRAY:

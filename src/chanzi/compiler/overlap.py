@@ -1,0 +1,174 @@
+"""List scheduling with addresses known: the start of every candidate is exact, bank conflicts included.
+
+Where memory is plentiful buffers are placed first, by the nodes that use them. The scheduler then keeps the time at
+which each bank is free of each engine and takes, of all units whose inputs have been issued, the one that can start
+first; of equals the deepest. Two buffers that share banks at different times add one rule: the later one is not
+touched before every unit that uses the earlier one has been issued.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from chanzi.chip.chip import Chip, Core
+from chanzi.compiler.ir import Job, Unit
+from chanzi.isa.cycles import EPILOGUE_CYCLES, VECTOR_LATENCY_CYCLES, array_latency, dot_timing
+from chanzi.isa.fields import Engine
+from chanzi.isa.hazards import streams
+
+WINDOW = 16
+SLACK_NODES = 6
+
+
+@dataclass(frozen=True, slots=True)
+class Ahead:
+    """Addresses by buffer, and for each node the nodes that must have been issued before it."""
+
+    address: dict[str, int]
+    after: list[list[int]]
+
+
+def _jobs(unit: Unit) -> list[Job]:
+    return [*unit.loads, *unit.jobs, *unit.stores]
+
+
+def place_by_node(units: Sequence[Sequence[Unit]], sizes: dict[str, int], core: Core, pinned: Sequence[str]) -> Ahead | None:
+    """Return addresses for buffers that live from the first node that names them to the last, or None if too large."""
+    bank, capacity = core.scratchpad.bank_bytes, core.scratchpad.banks
+    alive: dict[str, tuple[int, int]] = {}
+    for n, node in enumerate(units):
+        for unit in node:
+            for job in _jobs(unit):
+                for ref in job.refs:
+                    if not ref.buffer.startswith("dram:"):
+                        alive[ref.buffer] = (alive.get(ref.buffer, (n, n))[0], n)
+    for name in pinned:
+        if name in alive:
+            alive[name] = (0, len(units))
+    taken: list[tuple[int, int, int, int]] = []
+    address: dict[str, int] = {}
+    after: list[set[int]] = [set() for _ in units]
+    for name in sorted(alive, key=lambda name: (name not in pinned, -sizes[name], alive[name])):
+        first, last = alive[name]
+        banks = -(-sizes[name] // bank)
+        hit = sorted((a, b) for a, b, f, l in taken if f <= last + SLACK_NODES and first <= l + SLACK_NODES)
+        at = 0
+        for a, b in hit:
+            if a - at >= banks:
+                break
+            at = max(at, b)
+        if at + banks > capacity:
+            return None
+        address[name] = at * bank
+        for a, b, f, l in taken:
+            if a < at + banks and at < b:  # never alive together: the later one waits for the earlier one's last node
+                early, late = (range(f, l + 1), first) if l < first else (range(first, last + 1), f)
+                after[late].update(early)
+        taken.append((at, at + banks, first, last))
+    return Ahead(address, [sorted(nodes) for nodes in after])
+
+
+class _Clock:
+    """When engines and banks are free."""
+
+    def __init__(self, chip: Chip, address: dict[str, int]) -> None:
+        self.chip = chip
+        self.address = address
+        self.bank = chip.core.scratchpad.bank_bytes
+        self.free = [0, 0, 0, 0]
+        # by engine: when its rivals' last use of each bank completes, and its own late streams' for the array
+        self.rivals = np.zeros((4, chip.core.scratchpad.banks), np.int64)
+        self.late = np.zeros(chip.core.scratchpad.banks, np.int64)
+        self.ranges: dict[int, list[tuple[int, int, bool]]] = {}
+        self.dispatch = 0
+
+    def _ranges(self, job: Job) -> list[tuple[int, int, bool]]:
+        found = self.ranges.get(id(job))
+        if found is None:
+            fields = {
+                r.field: self.address[r.buffer] + r.offset for r in job.refs if not r.buffer.startswith("dram:")
+            }
+            found = [
+                (low // self.bank, (high - 1) // self.bank + 1, stream.late)
+                for stream in streams(replace(job.ins, **fields))
+                for low, high in stream.spans
+                if high > low
+            ]
+            self.ranges[id(job)] = found
+        return found
+
+    def start(self, job: Job) -> int:
+        at = self.free[job.engine]
+        rivals = self.rivals[job.engine]
+        for first, end, late in self._ranges(job):
+            at = max(at, int(rivals[first:end].max()))
+            if job.engine == Engine.ARRAY and not late:
+                at = max(at, int(self.late[first:end].max()))
+        return at
+
+    def issue(self, job: Job) -> int:
+        """Advance the clocks; return when the job is complete."""
+        start = self.start(job)
+        engine = job.engine
+        core = self.chip.core
+        if engine == Engine.ARRAY:
+            end = start + job.cycles
+            done = end + array_latency(core) + dot_timing(core, job.ins).last_drain + EPILOGUE_CYCLES
+            self.free[engine] = end
+        elif engine == Engine.VECTOR:
+            done = start + job.cycles + VECTOR_LATENCY_CYCLES
+            self.free[engine] = done
+        else:
+            if start > self.free[engine] or engine == Engine.STORE:
+                start += self.chip.dram_latency_cycles
+            done = start + job.cycles
+            self.free[engine] = done
+        for first, end_bank, late in self._ranges(job):
+            for other in Engine:
+                if other != engine:
+                    self.rivals[other, first:end_bank] = np.maximum(self.rivals[other, first:end_bank], done)
+            if late:
+                self.late[first:end_bank] = done
+        return done
+
+
+def overlap(units: Sequence[Sequence[Unit]], chip: Chip, ahead: Ahead) -> tuple[list[Unit], int]:
+    """Return the units in the order of issue, and the cycle at which the last one is complete."""
+    clock = _Clock(chip, ahead.address)
+    heads = [0] * len(units)
+    lines: dict[str, int] = {}
+    order: list[Unit] = []
+    first_open = 0
+    end = 0
+    while first_open < len(units):
+        if heads[first_open] == len(units[first_open]):
+            first_open += 1
+            continue
+        best: tuple[int, int] | None = None
+        seen = 0
+        for node in range(first_open, len(units)):
+            if seen == WINDOW:
+                break
+            if heads[node] == len(units[node]):
+                continue
+            seen += 1
+            unit = units[node][heads[node]]
+            if any(lines.get(leaf, 0) < n for leaf, n in unit.needs):
+                continue
+            if any(heads[n] < len(units[n]) for n in ahead.after[node] if n >= first_open):
+                continue
+            start = clock.start(_jobs(unit)[0])
+            if best is None or (start, -node) < (best[0], -best[1]):
+                best = (start, node)
+        if best is None:
+            raise AssertionError("no unit can be issued: the graph is not in order")
+        node = best[1]
+        unit = units[node][heads[node]]
+        heads[node] += 1
+        order.append(unit)
+        for job in _jobs(unit):
+            end = max(end, clock.issue(job))
+        if unit.done_lines:
+            lines[unit.leaf] = unit.done_lines
+    return order, end
