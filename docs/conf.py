@@ -12,7 +12,7 @@ release = metadata.version("chanzi")
 extensions = ["myst_parser", "sphinx_design"]
 myst_enable_extensions = ["colon_fence", "deflist"]
 myst_heading_anchors = 3
-exclude_patterns = ["_build", "_static"]
+exclude_patterns = ["_build", "_static", "manual/generated_causes.md"]
 html_theme = "furo"
 html_title = f"Chanzi {release}"
 html_static_path = ["_static"]
@@ -35,6 +35,7 @@ def generate(_app: object = None) -> None:
     _write(DOCS / "manual" / "generated_isa.md", pages.instruction_set())
     _write(DOCS / "manual" / "generated_environment.md", pages.environment())
     _write(DOCS / "manual" / "generated_chips.md", pages.chips())
+    _write(DOCS / "manual" / "generated_causes.md", pages.causes())
 
 
 def setup(app: object) -> None:

@@ -33,3 +33,15 @@ def chips() -> str:
     for name in names:
         rows += ["", f"## {name}", "", load_chip(name).description + ".", "", "```toml", dump_chip(load_chip(name)).rstrip(), "```"]  # fmt: skip  # noqa: E501 - one section
     return "\n".join(rows) + "\n"
+
+
+def causes() -> str:
+    """Return the table of what a cycle can be spent on."""
+    from chanzi.cost.lost import CAUSES
+
+    rows = [
+        "| cause | the cycle went to |",
+        "|---|---|",
+        *(f"| {name} | {meaning} |" for name, meaning in CAUSES.items()),
+    ]
+    return "\n".join(rows) + "\n"
