@@ -28,7 +28,9 @@ class Node:
     """One operator after fusion.
 
     `residual` joins a convolution's output in the second stage of DOT, as `join` (a Binary whose other operand is the
-    convolution's own result) says. `y` is the tensor written, `ops` the names of the graph operators inside.
+    convolution's own result) says. `y` is the tensor written, `ops` the names of the graph operators inside. `columns`:
+    only these output columns of `op` are computed, and `y` holds just them. Nodes with the same `part_of` are one layer
+    in reports.
     """
 
     name: str
@@ -37,6 +39,8 @@ class Node:
     ops: tuple[str, ...]
     residual: Tensor | None = None
     join: Binary | None = None
+    columns: tuple[int, int] | None = None
+    part_of: str = ""
 
     @property
     def inputs(self) -> tuple[Tensor, ...]:

@@ -81,7 +81,9 @@ def _stems(graph: Graph, items: tuple[Item, ...], atom: int) -> dict[str, Stem]:
     stems: dict[str, Stem] = {}
     for tensor in graph.inputs:
         mine = readers.get(tensor.name, [])
-        if len(mine) != 1 or tensor.name in outputs:
+        # the bands of one convolution read the same windows
+        layers = {item.part_of or item.name if isinstance(item, Node) else item.name for item in mine}
+        if len(layers) != 1 or tensor.name in outputs:
             continue
         node = mine[0]
         if not isinstance(node, Node) or not isinstance(node.op, Conv) or node.op.x.name != tensor.name:
@@ -93,7 +95,7 @@ def _stems(graph: Graph, items: tuple[Item, ...], atom: int) -> dict[str, Stem]:
         sx = op.strides[1]
         stems[tensor.name] = Stem(
             lines=op.y.shape[0],
-            groups=op.y.shape[1] - 1 + -(-kw // sx),
+            groups=(op.x.shape[1] + op.pads[1] + op.pads[3] - kw) // sx + -(-kw // sx),
             pixel_bytes=round_up(kh * sx * c, atom),
             kernel=(kh, kw),
             strides=op.strides,

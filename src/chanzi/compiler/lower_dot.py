@@ -270,6 +270,7 @@ def _conv_part(
     view, out_view = layout.views[op.x.name], layout.views[node.y.name]
     kh, kw = weight.shape[1:3]
     top, left, _, _ = op.pads
+    first_column = node.columns[0] if node.columns else 0
     packed = 1
     if op.groups == 1 and op.dilations == (1, 1) and _adjacent(node, layout):
         in_pixel = view.storage.pixel_bytes
@@ -288,7 +289,7 @@ def _conv_part(
         "flags": flags,
         "a_row_width": out_width // packed,
         "a_x_step": packed * op.strides[1] * pixel,
-        "a_pad_x": left * pixel,
+        "a_pad_x": (left - first_column * op.strides[1]) * pixel,
         "a_y_step": op.strides[0],
         "a_tap_y_step": op.dilations[0],
         "a_taps_y": kh,
@@ -349,7 +350,7 @@ def _stem_part(node: Node, op: Conv, layout: Layout, stem: Stem, core: Core) -> 
         "a_x_step": packed * stem.pixel_bytes,
         "a_tap_x_step": k,
         "a_run": k,
-        "a_pad_x": 0,
+        "a_pad_x": -(node.columns[0] if node.columns else 0) * stem.pixel_bytes,
         "a_y_step": 1,
         "a_tap_y_step": 1,
         "a_taps_y": 1,

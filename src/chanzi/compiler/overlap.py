@@ -37,22 +37,25 @@ def place_by_node(units: Sequence[Sequence[Unit]], sizes: dict[str, int], core: 
     """Return addresses for buffers that live from the first node that names them to the last, or None if too large."""
     bank, capacity = core.scratchpad.bank_bytes, core.scratchpad.banks
     alive: dict[str, tuple[int, int]] = {}
+    users: dict[str, list[int]] = {}
     for n, node in enumerate(units):
         for unit in node:
             for job in _jobs(unit):
                 for ref in job.refs:
                     if not ref.buffer.startswith("dram:"):
                         alive[ref.buffer] = (alive.get(ref.buffer, (n, n))[0], n)
+                        if n not in users.setdefault(ref.buffer, [])[-1:]:
+                            users[ref.buffer].append(n)
     for name in pinned:
         if name in alive:
             alive[name] = (0, len(units))
-    taken: list[tuple[int, int, int, int]] = []
+    taken: list[tuple[int, int, int, int, str]] = []
     address: dict[str, int] = {}
     after: list[set[int]] = [set() for _ in units]
     for name in sorted(alive, key=lambda name: (name not in pinned, -sizes[name], alive[name])):
         first, last = alive[name]
         banks = -(-sizes[name] // bank)
-        hit = sorted((a, b) for a, b, f, l in taken if f <= last + SLACK_NODES and first <= l + SLACK_NODES)
+        hit = sorted((a, b) for a, b, f, l, _ in taken if f <= last + SLACK_NODES and first <= l + SLACK_NODES)
         at = 0
         for a, b in hit:
             if a - at >= banks:
@@ -61,11 +64,12 @@ def place_by_node(units: Sequence[Sequence[Unit]], sizes: dict[str, int], core: 
         if at + banks > capacity:
             return None
         address[name] = at * bank
-        for a, b, f, l in taken:
-            if a < at + banks and at < b:  # never alive together: the later one waits for the earlier one's last node
-                early, late = (range(f, l + 1), first) if l < first else (range(first, last + 1), f)
-                after[late].update(early)
-        taken.append((at, at + banks, first, last))
+        for a, b, _, l, other in taken:
+            if a < at + banks and at < b:  # never alive together: users of the later wait for those of the earlier
+                early, late = (other, name) if l < first else (name, other)
+                for node in users[late]:
+                    after[node].update(users[early])
+        taken.append((at, at + banks, first, last, name))
     return Ahead(address, [sorted(nodes) for nodes in after])
 
 

@@ -11,6 +11,7 @@ import numpy as np
 
 from chanzi.chip.chip import Chip
 from chanzi.compiler import boundary, dump
+from chanzi.compiler.band import band
 from chanzi.compiler.fuse import fuse
 from chanzi.compiler.ir import Job, Layout, Part, Unit
 from chanzi.compiler.layout import plan_layout
@@ -53,7 +54,7 @@ def compile_graph(graph: Graph, chip: Chip, options: Options | None = None, *, d
     options = options or Options()
     write = dump.writer(dump_dir)
     write("0-graph", lambda: dump.graph_text(graph))
-    items = fuse(graph)
+    items = band(graph, fuse(graph), chip.core)
     write("1-fused", lambda: dump.items_text(items))
     layout = plan_layout(graph, items, chip.core.atom_bytes)
     write("2-layout", lambda: dump.layout_text(layout))
@@ -109,10 +110,11 @@ def _attempt(
 ) -> "_Plan | list[tuple[str, int]]":
     """Return a plan, or the buffers alive at the peak with their sizes where it does not fit."""
     tiler = Tiler(chip, layout, residency)
+    layer_of = _layer_of(layout)
     for index, (node, node_parts) in enumerate(zip(layout.nodes, parts, strict=True)):
-        tiler.node(index, node.y.name, node.y.shape[0], node_parts)
+        tiler.node(index, layer_of[index], node.y.name, node.y.shape[0], node_parts)
     tiled = tiler.out
-    n = len(layout.nodes)
+    n = max(layer_of, default=-1) + 1
     before: list[list[Unit]] = []
     inputs = tuple(boundary.input_boundary(t, layout) for t in graph.inputs)
     blocks = {b.key: b.n_bytes for b in inputs}
@@ -269,21 +271,30 @@ def _emit(graph: Graph, layout: Layout, plan: _Plan, chip: Chip, options: Option
         dram_bytes=dram_bytes,
         inputs=tuple(port(b) for b in plan.inputs),
         outputs=tuple(port(b) for b in plan.outputs),
-        layers=_layers(layout),
+        layers=_layers(layout, graph),
         buffers=_buffers(plan, frames),
         frames=frames,
     )
     return Compiled(chip=chip, segment=segment, options=options)
 
 
-def _layers(layout: Layout) -> tuple[Layer, ...]:
-    layers = [
-        Layer(name=node.name, kind=kind_of(node), shape=node.y.shape, macs=macs(node.op), ops=node.ops)
-        for node in layout.nodes
-    ]
-    layers.append(Layer(name="(input)", kind="load", shape=(0, 0, 0), macs=0))
-    layers.append(Layer(name="(output)", kind="store", shape=(0, 0, 0), macs=0))
-    return tuple(layers)
+def _layer_of(layout: Layout) -> list[int]:
+    """Return the layer of each node: the bands of one operator are one layer."""
+    index: dict[str, int] = {}
+    return [index.setdefault(node.part_of or node.name, len(index)) for node in layout.nodes]
+
+
+def _layers(layout: Layout, graph: Graph) -> tuple[Layer, ...]:
+    made = {op.name: op for op in graph.ops}
+    seen: dict[str, Layer] = {}
+    for node in layout.nodes:
+        name = node.part_of or node.name
+        whole = next((made[n] for n in reversed(node.ops) if n in made), node.op)
+        work = sum(macs(made[n]) for n in node.ops if n in made) if node.part_of else macs(node.op)
+        layer = Layer(name=name, kind=kind_of(node), shape=whole.y.shape, macs=work, ops=node.ops)
+        seen.setdefault(name, layer)
+    layers = [*seen.values(), Layer(name="(input)", kind="load", shape=(0, 0, 0), macs=0)]
+    return (*layers, Layer(name="(output)", kind="store", shape=(0, 0, 0), macs=0))
 
 
 def _buffers(plan: _Plan, frames: int) -> tuple[Buffer, ...]:

@@ -247,7 +247,7 @@ class Tiler:
 
     # ---- nodes ----
 
-    def node(self, index: int, leaf: str, height: int, parts: tuple[Part, ...]) -> None:
+    def node(self, index: int, layer: int, leaf: str, height: int, parts: tuple[Part, ...]) -> None:
         """Append the units of one node."""
         self.out.units.append([])
         units = self.out.units[-1]
@@ -286,9 +286,9 @@ class Tiler:
                     reload = block is None and len(blocks[i]) > 1
                     tag = f"{index}.{i}.{j}" + (f".{s}" if reload else "")
                     if reload or (i, j) not in constants:
-                        loads, constants[i, j] = self._constants(part, tag, index, blocks[i][j])
+                        loads, constants[i, j] = self._constants(part, tag, layer, blocks[i][j])
                         unit.loads += loads
-                    self._emit(unit, part, (a, b), f"{tag}@{s}", index, blocks[i][j], constants[i, j])
+                    self._emit(unit, part, (a, b), f"{tag}@{s}", layer, blocks[i][j], constants[i, j])
             units.append(unit)
         self.engine_of[leaf] = parts[0].engine
         self.steps[leaf] = [unit.done_lines for unit in units if unit.done_lines]
