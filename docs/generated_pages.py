@@ -1,14 +1,18 @@
 """Pages of the manual that are a view of the code: nothing in them is written by hand."""
 
+import inspect
+
 from chanzi import settings
 from chanzi.chip import dump_chip, load_chip, presets
 
 
 def instruction_set() -> str:
-    """Return the instruction-set manual, which derives from the encoding tables."""
+    """Return the instruction-set manual, which derives from the encoding tables, with its executable definition."""
     from chanzi.isa.manual import manual_markdown
+    from chanzi.sim import reference
 
-    return manual_markdown()
+    rows = [manual_markdown(), "## Definition", "", "```python", inspect.getsource(reference).rstrip(), "```"]
+    return "\n".join(rows) + "\n"
 
 
 def environment() -> str:
