@@ -74,6 +74,7 @@ class LayerRow:
     utilization: float
     bound_by: str
     dram_bytes: int
+    setup_dram_bytes: int
     lost: dict[str, int]
     bound_cycles: float | None = None
     busy: dict[str, int] = field(default_factory=dict)
@@ -164,7 +165,7 @@ def _rows(run: ChipRun, lost: Lost) -> tuple[LayerRow, ...]:
     segment, core = run.compiled.segment, run.compiled.chip.core
     used = max(len(lost.used), 1)
     bounds = _layer_bounds(run.bound, used if run.bound is None else run.bound.cores)
-    timing = run.frame
+    timing, setup = run.frame, run.setup
     rows = []
     for i, layer in enumerate(segment.layers):
         by_cause = lost.of_layer(i)
@@ -190,6 +191,7 @@ def _rows(run: ChipRun, lost: Lost) -> tuple[LayerRow, ...]:
                 utilization=layer.macs * segment.frames / (core_cycles * core.macs_per_cycle) if core_cycles else 0.0,
                 bound_by=_bound_by(by_cause, busy),
                 dram_bytes=int(timing.dram_bytes[mine].sum()),
+                setup_dram_bytes=int(setup.dram_bytes[setup.layer == i].sum()) if setup is not None else 0,
                 lost=by_cause,
                 bound_cycles=max(sum(b[e] for b in known) for e in range(3)) * segment.frames if known else None,
                 busy=busy,
