@@ -118,12 +118,12 @@ def lost_bar(summary: Summary) -> Figure:
 
 
 def roofline(summary: Summary) -> Figure:
-    """Return TOPS of each layer over its operations per DRAM byte of a cold run, under the chip's two roofs."""
+    """Return TOPS of each layer over its operations per byte from DRAM, weights too, under the chip's two roofs."""
     chip = summary.chip
     rows = [row for row in summary.layers if row.macs and row.core_cycles]
     xs, ys = [], []
     for row in rows:
-        n_bytes = max(row.dram_bytes + row.setup_dram_bytes, 1)
+        n_bytes = max(row.dram_bytes + row.parameter_bytes, 1)
         xs.append(2 * row.macs * summary.frames / n_bytes)
         ys.append(2e-12 * row.macs * summary.frames * chip.clock_hz / row.cycles)
     peak = 2e-12 * summary.cores_used * chip.core.macs_per_cycle * chip.clock_hz
@@ -162,8 +162,7 @@ def roofline(summary: Summary) -> Figure:
                     "marker": {"color": colour, "opacity": 0.8, "size": (6 + 22 * size / largest).tolist()},
                 }
             )
-    x = _axis("operations per DRAM byte, cold (2 MACs a byte = 4)", type="log")
-    x["title"]["text"] = "operations per byte of DRAM traffic in a cold run"
+    x = _axis("operations per byte of weights and DRAM traffic", type="log")
     legend = {"orientation": "h", "y": 1.12}
     layout = _layout(460, xaxis=x, yaxis=_axis("TOPS", type="log"), legend=legend)
     return {"data": traces, "layout": layout}
@@ -229,7 +228,7 @@ def timeline(runs: Sequence[ChipRun]) -> Figure:
         110 + 34 * len(order),
         barmode="overlay",
         bargap=0.15,
-        xaxis=_axis(f"time, {unit}"),
+        xaxis=_axis(f"time, {unit}", range=[0, round(offsets[-1] * scale, 4)]),
         yaxis=_axis("", categoryorder="array", categoryarray=order, fixedrange=True),
         dragmode="zoom",
     )
@@ -288,26 +287,37 @@ def scratchpad_map(run: ChipRun, core: int = 0, offset: int = 0) -> Figure:
 
 
 def compare(summaries: Sequence[Summary]) -> Figure:
-    """Return latency of several runs by cause, as one stacked bar each (milliseconds)."""
+    """Return what the cycles of several runs went to: one stacked bar of shares each, its latency above."""
     several = len({s.network for s in summaries}) > 1
-    names = [f"{s.chip.name}<br>{s.network if several else ''} ({s.mode})" for s in summaries]
-    traces = []
-    for cause, meaning in CAUSES.items():
-        ms = [1e3 * s.lost[cause] / s.cores_used / s.chip.clock_hz for s in summaries]
-        if any(ms):
-            share = [100 * s.lost[cause] / max(sum(s.lost.values()), 1) for s in summaries]
-            traces.append(
-                {
-                    "type": "bar",
-                    "name": cause,
-                    "x": names,
-                    "y": ms,
-                    "customdata": share,
-                    "marker": {"color": CAUSE_COLOURS[cause]},
-                    "hovertemplate": f"%{{x}}<br><b>{cause}</b>: %{{y:.4g}} ms, %{{customdata:.1f}} %<br>{meaning}"
-                    "<extra></extra>",
-                }
-            )
-    legend = {"orientation": "h", "y": 1.12, "traceorder": "normal"}
-    layout = _layout(440, barmode="stack", xaxis=_axis("", type="category"), yaxis=_axis("ms"), legend=legend)
+    names = [
+        f"{i + 1} {s.chip.name}<br>{s.network + ' ' if several else ''}({s.mode})" for i, s in enumerate(summaries)
+    ]
+    totals = [max(sum(s.lost.values()), 1) for s in summaries]
+    traces = [
+        {
+            "type": "bar",
+            "name": cause,
+            "x": names,
+            "y": [100 * s.lost[cause] / total for s, total in zip(summaries, totals, strict=True)],
+            "customdata": [1e3 * s.lost[cause] / s.cores_used / s.chip.clock_hz for s in summaries],
+            "marker": {"color": CAUSE_COLOURS[cause]},
+            "hovertemplate": f"%{{x}}<br><b>{cause}</b>: %{{y:.1f}} %, %{{customdata:.4g}} ms<br>{meaning}"
+            "<extra></extra>",
+        }
+        for cause, meaning in CAUSES.items()
+        if any(s.lost[cause] for s in summaries)
+    ]
+    above = [
+        {"x": name, "y": 100, "yanchor": "bottom", "showarrow": False, "text": f"<b>{1e3 * s.latency_s:.4g} ms</b>"}
+        for name, s in zip(names, summaries, strict=True)
+    ]
+    layout = _layout(
+        440,
+        barmode="stack",
+        bargap=0.45,
+        xaxis=_axis("", type="category"),
+        yaxis=_axis("share of cycles, %", range=[0, 108]),
+        legend={"orientation": "h", "y": 1.12, "traceorder": "normal"},
+        annotations=above,
+    )
     return {"data": traces, "layout": layout}

@@ -90,9 +90,9 @@ _LAYERS = (
     "the least time any program could give it alone. Click a column to sort, a cause in the legend to hide it."
 )
 _ROOFLINE = (
-    "Each layer with multiply-accumulates: its speed in this run, over the operations it does for each byte a cold run "
-    "moves. A point above the slanted roof is possible only because its weights stayed in the scratchpad; the distance "
-    "to the flat roof is what the table of causes explains. Area: cycles."
+    "Each layer with multiply-accumulates: its speed in this run, over the operations it does for each byte of its "
+    "weights and of its DRAM traffic. A point above the slanted roof is possible only because its weights stayed in "
+    "the scratchpad; the distance to the flat roof is what the table of causes explains. Area: cycles."
 )
 _TIMELINE = (
     "When each engine works: the array while it is fed, the vector unit while it reads, LOAD and STORE while they hold "
@@ -286,5 +286,5 @@ def _compare(summary: Summary, others: Sequence[Summary]) -> str:
         ("chip", False), ("network", False), ("mode", False), ("latency", True), ("cold", True), ("frames/s", True),
         ("TOPS", True), ("array used", True), ("of bound", True),
     )  # fmt: skip
-    caption = "Latency of each, stacked by cause: milliseconds, so clocks count."
+    caption = "What the cycles of each went to, as shares, with the latency above; hover for milliseconds."
     return _section("Compared", caption, _figure("compare"), _table(heads, rows, sortable=True))

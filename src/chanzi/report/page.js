@@ -9,13 +9,16 @@ function themed(layout) {
     paper_bgcolor: "rgba(0,0,0,0)", plot_bgcolor: "rgba(0,0,0,0)",
     font: { color: ink, family: "system-ui, sans-serif", size: 12 },
     xaxis: axis(layout.xaxis), yaxis: axis(layout.yaxis), autosize: true,
+    modebar: { bgcolor: "rgba(0,0,0,0)", color: variable("--soft"), activecolor: ink },
   });
 }
+
+const config = { responsive: true, displaylogo: false,  modeBarButtonsToRemove: ["lasso2d", "select2d", "zoomIn2d", "zoomOut2d"] };
 
 function draw() {
   for (const [id, figure] of Object.entries(figures)) {
     const place = document.getElementById(id);
-    if (place) Plotly.react(place, figure.data, themed(figure.layout), { responsive: true, displaylogo: false });
+    if (place) Plotly.react(place, figure.data, themed(figure.layout), config);
   }
 }
 

@@ -11,8 +11,8 @@ from chanzi.chip.chip import Chip
 from chanzi.cost.bound import Bound, bound
 from chanzi.cost.lost import CAUSES, Lost, lost_cycles
 from chanzi.graph.ops import Graph
-from chanzi.isa.fields import Engine
-from chanzi.program.program import Compiled
+from chanzi.isa.fields import Engine, Opcode, VecKind
+from chanzi.program.program import Compiled, Segment
 from chanzi.program.trace import Timing
 
 BOUND_GROUPS = {
@@ -60,8 +60,8 @@ class LayerRow:
 
     `cycles` = core_cycles / cores used. `utilization` = MACs done / MACs the arrays in use could do in that time.
     `bound_by` is 'array', 'scratchpad', 'vector', 'DRAM' or 'latency', whichever took the largest share. `bound_cycles`
-    is the layer's own least time (None without a bound). `busy` has the cycles its instructions kept each engine busy,
-    whether or not anyone waited for them.
+    is the layer's own least time (None without a bound). `parameter_bytes` are its weights, each counted once. `busy`
+    has the cycles its instructions kept each engine busy, whether or not anyone waited for them.
     """
 
     segment: str
@@ -74,7 +74,7 @@ class LayerRow:
     utilization: float
     bound_by: str
     dram_bytes: int
-    setup_dram_bytes: int
+    parameter_bytes: int
     lost: dict[str, int]
     bound_cycles: float | None = None
     busy: dict[str, int] = field(default_factory=dict)
@@ -161,11 +161,34 @@ def _layer_bounds(bound: Bound | None, cores: int) -> dict[str, tuple[float, flo
     return {b.name: (max(b.array, b.scratchpad) / cores, b.vector / cores, b.dram) for b in bound.layers}
 
 
+def _parameter_bytes(segment: Segment) -> list[int]:
+    """Return the bytes of weights that the instructions of each layer read, each counted once."""
+    spans = [(b.base, b.base + b.n_bytes) for b in segment.buffers if b.kind == "weights" and b.core == 0]
+    seen: set[tuple[int, ...]] = set()
+    total = [0] * len(segment.layers)
+
+    def count(layer: int, base: int, first: int, n_bytes: int) -> None:
+        key = (layer, base, first, n_bytes)
+        if key not in seen and layer < len(total) and any(low <= base < high for low, high in spans):
+            seen.add(key)
+            total[layer] += n_bytes
+
+    for core in segment.cores:
+        for ins in core.frame:
+            if ins.opcode == Opcode.DOT:
+                k = ins.a_run * ins.a_taps_y * ins.a_taps_x
+                count(ins.layer, ins.a_base, ins.a_first, ins.a_count * k)
+                count(ins.layer, ins.b_base, ins.b_first, ins.b_count * k)
+            elif ins.opcode == Opcode.VEC and ins.kind == VecKind.MAC:
+                count(ins.layer, ins.weight_base, 0, ins.taps_y * ins.taps_x * ins.channels)
+    return total
+
+
 def _rows(run: ChipRun, lost: Lost) -> tuple[LayerRow, ...]:
     segment, core = run.compiled.segment, run.compiled.chip.core
     used = max(len(lost.used), 1)
     bounds = _layer_bounds(run.bound, used if run.bound is None else run.bound.cores)
-    timing, setup = run.frame, run.setup
+    timing, parameters = run.frame, _parameter_bytes(segment)
     rows = []
     for i, layer in enumerate(segment.layers):
         by_cause = lost.of_layer(i)
@@ -191,7 +214,7 @@ def _rows(run: ChipRun, lost: Lost) -> tuple[LayerRow, ...]:
                 utilization=layer.macs * segment.frames / (core_cycles * core.macs_per_cycle) if core_cycles else 0.0,
                 bound_by=_bound_by(by_cause, busy),
                 dram_bytes=int(timing.dram_bytes[mine].sum()),
-                setup_dram_bytes=int(setup.dram_bytes[setup.layer == i].sum()) if setup is not None else 0,
+                parameter_bytes=parameters[i],
                 lost=by_cause,
                 bound_cycles=max(sum(b[e] for b in known) for e in range(3)) * segment.frames if known else None,
                 busy=busy,
