@@ -1,0 +1,188 @@
+"""VEC for the fast simulator: loops over lines, pixels, taps and channels; the innermost runs over channels."""
+
+import numpy as np
+from numba import njit, prange
+
+from chanzi.sim.fast.dot import requantize
+
+# Where an instruction's numbers lie in its int64 array.
+KIND, BASE, LINE_STRIDE, HEIGHT, WIDTH, X_STEP, TAP_X, PAD_X, PAD_Y, Y_STEP, TAP_Y, TAPS_Y, TAPS_X = range(13)
+ROWS, COLUMNS, CHANNELS, OUT_BASE, OUT_Y, OUT_X, SECOND_BASE, SECOND_Y, SECOND_X = range(13, 22)
+FLIP, ZERO_IN, SECOND_FLIP, SECOND_ZERO, ZERO, USE_TABLE, CLAMP, SCALAR, CHUNK = range(22, 31)
+VEC_INTS = 31
+SCALE_A, SCALE_B, SCALE, LOW, HIGH = range(5)
+VEC_FLOATS = 5
+
+COPY, MAX, SUM, MAC, ADD, MUL, SOFTMAX = range(7)
+
+
+@njit(cache=True, nogil=True)
+def _taps_sum(mem, v, y, x, weight, total):
+    """Add up one pixel's taps, all channels: minus zero point, times weight."""
+    n = v[CHANNELS]
+    flip = np.uint8(v[FLIP])
+    zero = np.int32(v[ZERO_IN])
+    weighted = v[KIND] == MAC
+    for c in range(n):
+        total[c] = 0
+    for ty in range(v[TAPS_Y]):
+        line = y * v[Y_STEP] + ty * v[TAP_Y] - v[PAD_Y]
+        if v[CLAMP]:
+            line = min(max(line, 0), v[HEIGHT] - 1)
+        if line < 0 or line >= v[HEIGHT]:
+            continue
+        base = v[BASE] + line * v[LINE_STRIDE]
+        for tx in range(v[TAPS_X]):
+            start = x * v[X_STEP] + tx * v[TAP_X] - v[PAD_X]
+            if v[CLAMP]:
+                start = min(max(start, 0), v[WIDTH] - n)
+            low = min(max(0, -start), n)
+            high = max(min(n, v[WIDTH] - start), low)
+            at = base + start
+            if weighted:
+                w_at = (ty * v[TAPS_X] + tx) * n
+                for c in range(low, high):
+                    total[c] += (np.int32(mem[at + c] ^ flip) - zero) * np.int32(weight[w_at + c])
+            else:
+                for c in range(low, high):
+                    total[c] += np.int32(mem[at + c] ^ flip) - zero
+
+
+@njit(cache=True, nogil=True)
+def _taps_max(mem, v, y, x, out):
+    """Take the largest of one pixel's taps, all channels; out holds bytes turned to unsigned order."""
+    n = v[CHANNELS]
+    flip = np.uint8(v[FLIP])
+    for c in range(n):
+        out[c] = 0
+    for ty in range(v[TAPS_Y]):
+        line = y * v[Y_STEP] + ty * v[TAP_Y] - v[PAD_Y]
+        if v[CLAMP]:
+            line = min(max(line, 0), v[HEIGHT] - 1)
+        if line < 0 or line >= v[HEIGHT]:
+            continue
+        base = v[BASE] + line * v[LINE_STRIDE]
+        for tx in range(v[TAPS_X]):
+            start = x * v[X_STEP] + tx * v[TAP_X] - v[PAD_X]
+            if v[CLAMP]:
+                start = min(max(start, 0), v[WIDTH] - n)
+            low = min(max(0, -start), n)
+            high = max(min(n, v[WIDTH] - start), low)
+            at = base + start
+            for c in range(low, high):
+                out[c] = max(out[c], np.uint8(mem[at + c] ^ flip))
+
+
+@njit(cache=True, nogil=True)
+def _operand(mem, v, y, x, out):
+    """Read one pixel's only tap, turned to unsigned order; what lies outside is the zero point."""
+    n = v[CHANNELS]
+    flip = np.uint8(v[FLIP])
+    zero = np.uint8(v[ZERO_IN])
+    line = y * v[Y_STEP] - v[PAD_Y]
+    start = x * v[X_STEP] - v[PAD_X]
+    if v[CLAMP]:
+        line = min(max(line, 0), v[HEIGHT] - 1)
+        start = min(max(start, 0), v[WIDTH] - n)
+    low = min(max(0, -start), n)
+    high = max(min(n, v[WIDTH] - start), low)
+    if line < 0 or line >= v[HEIGHT]:
+        low = n
+        high = n
+    at = v[BASE] + line * v[LINE_STRIDE] + start
+    for c in range(low):
+        out[c] = zero
+    for c in range(low, high):
+        out[c] = mem[at + c] ^ flip
+    for c in range(high, n):
+        out[c] = zero
+
+
+@njit(cache=True, nogil=True)
+def _two_operands(mem, v, f, y, x, value, out):
+    """Add or multiply one pixel's operands; out holds the first."""
+    n = v[CHANNELS]
+    flip = np.uint8(v[SECOND_FLIP])
+    zero_a = np.int32(v[ZERO_IN])
+    zero_b = np.int32(v[SECOND_ZERO])
+    scale_a = f[SCALE_A]
+    scale_b = f[SCALE_B]
+    scale = f[SCALE]
+    at = v[SECOND_BASE] + y * v[SECOND_Y] + x * v[SECOND_X]
+    if v[SCALAR]:
+        b = np.float32(np.int32(mem[at] ^ flip) - zero_b)
+        if v[KIND] == ADD:
+            b = b * scale_b
+            for c in range(n):
+                value[c] = np.float32(np.int32(out[c]) - zero_a) * scale_a + b
+        else:
+            for c in range(n):
+                value[c] = (np.float32(np.int32(out[c]) - zero_a) * b) * scale
+    elif v[KIND] == ADD:
+        for c in range(n):
+            b = np.float32(np.int32(mem[at + c] ^ flip) - zero_b) * scale_b
+            value[c] = np.float32(np.int32(out[c]) - zero_a) * scale_a + b
+    else:
+        for c in range(n):
+            b = np.float32(np.int32(mem[at + c] ^ flip) - zero_b)
+            value[c] = (np.float32(np.int32(out[c]) - zero_a) * b) * scale
+
+
+@njit(cache=True, nogil=True)
+def _pixel(mem, v, f, y, x, weight, bias, scale, table, total, value, out):
+    """Compute one output pixel."""
+    kind = v[KIND]
+    n = v[CHANNELS]
+    zero = np.int32(v[ZERO])
+    if kind == SUM or kind == MAC:
+        _taps_sum(mem, v, y, x, weight, total)
+        for c in range(n):
+            value[c] = np.float32(np.int32(total[c] + bias[c])) * scale[c]
+        requantize(value, n, f[LOW], f[HIGH], zero, out)
+    elif kind == MAX:
+        _taps_max(mem, v, y, x, out)
+        flip = np.uint8(v[FLIP])
+        for c in range(n):
+            out[c] ^= flip
+    else:
+        _operand(mem, v, y, x, out)
+        if kind == COPY:
+            flip = np.uint8(v[FLIP])
+            for c in range(n):
+                out[c] ^= flip
+        else:
+            _two_operands(mem, v, f, y, x, value, out)
+            requantize(value, n, f[LOW], f[HIGH], zero, out)
+    if v[USE_TABLE]:
+        for c in range(n):
+            out[c] = table[out[c]]
+    at = v[OUT_BASE] + y * v[OUT_Y] + x * v[OUT_X]
+    for c in range(n):
+        mem[at + c] = out[c]
+
+
+@njit(cache=True, nogil=True)
+def _pixels(mem, v, f, first, last, weight, bias, scale, table):
+    """Compute output pixels first .. last - 1, counted along the lines."""
+    n = v[CHANNELS]
+    total = np.empty(n, np.int32)
+    value = np.empty(n, np.float32)
+    out = np.empty(n, np.uint8)
+    for p in range(first, last):
+        y, x = divmod(p, v[COLUMNS])
+        _pixel(mem, v, f, y, x, weight, bias, scale, table, total, value, out)
+
+
+@njit(cache=True, parallel=True, nogil=True)
+def run_parallel(mem, v, f, weight, bias, scale, table):
+    """Compute all output pixels, CHUNK at a time."""
+    pixels = v[ROWS] * v[COLUMNS]
+    chunk = v[CHUNK]
+    for t in prange((pixels + chunk - 1) // chunk):
+        _pixels(mem, v, f, t * chunk, min(pixels, (t + 1) * chunk), weight, bias, scale, table)
+
+
+@njit(cache=True, nogil=True)
+def run_serial(mem, v, f, weight, bias, scale, table):
+    """Compute all output pixels on one thread."""
+    _pixels(mem, v, f, 0, v[ROWS] * v[COLUMNS], weight, bias, scale, table)
