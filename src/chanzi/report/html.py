@@ -12,7 +12,7 @@ from chanzi.cost.lost import CAUSES
 from chanzi.report import figures
 from chanzi.report.figures import BOUND_COLOURS, CAUSE_COLOURS, Figure
 from chanzi.report.summary import ChipRun, LayerRow, Summary
-from chanzi.report.tables import number, seconds, totals
+from chanzi.report.tables import number, rate, seconds, totals
 
 
 def write(path: Path, summary: Summary, runs: Sequence[ChipRun], *, others: Sequence[Summary] = ()) -> None:
@@ -66,7 +66,6 @@ def render(summary: Summary, runs: Sequence[ChipRun], *, others: Sequence[Summar
         )
     )
     here = files("chanzi.report")
-    plotly = (files("plotly") / "package_data" / "plotly.min.js").read_text(encoding="utf-8")
     title = escape(f"{summary.network} on {summary.chip.name}")
     return (
         f'<!doctype html><html lang="en"><head><meta charset="utf-8"><title>{title}</title>'
@@ -76,9 +75,14 @@ def render(summary: Summary, runs: Sequence[ChipRun], *, others: Sequence[Summar
         f'<button id="theme">Dark</button></header><main>{body}</main>'
         f"<footer>Cycles are exact: the timing rules are part of the instruction set, and hardware takes as long. "
         f"Host time is measured on the machine that made this page and is in no figure of the chip.</footer>"
-        f"{_data('figures', drawn)}{_data('maps', maps)}<script>{plotly}</script>"
+        f"{_data('figures', drawn)}{_data('maps', maps)}<script>{plotly_js()}</script>"
         f"<script>{(here / 'page.js').read_text(encoding='utf-8')}</script></body></html>\n"
     )
+
+
+def plotly_js() -> str:
+    """Return plotly.js as the installed package brings it."""
+    return (files("plotly") / "package_data" / "plotly.min.js").read_text(encoding="utf-8")
 
 
 _LOST = (
@@ -86,8 +90,9 @@ _LOST = (
     "cost nothing and does not appear."
 )
 _LAYERS = (
-    "Cycles of each layer (core-cycles divided by cores in use), stacked by cause. The dash is the layer's own bound: "
-    "the least time any program could give it alone. Click a column to sort, a cause in the legend to hide it."
+    "Cycles of each layer (core-cycles divided by cores in use), stacked by cause. The dash is the layer's own bound, "
+    "the least time any program could give it alone; it lies above the bar where the layer ran under another's work. "
+    "Click a column to sort, a cause in the legend to hide it."
 )
 _ROOFLINE = (
     "Each layer with multiply-accumulates: its speed in this run, over the operations it does for each byte of its "
@@ -120,7 +125,7 @@ def _figure(name: str) -> str:
 def _tiles(summary: Summary) -> str:
     tiles = [
         (seconds(summary.latency_s), "latency, weights resident"),
-        (f"{summary.frames_per_s:,.4g}", "frames a second"),
+        (rate(summary.frames_per_s), "frames a second"),
         (f"{summary.tops:.3g} of {summary.tops_peak:.3g}", "TOPS delivered of peak"),
         (f"{100 * summary.utilization:.1f} %", "of the arrays in use"),
         (seconds(summary.cold_latency_s), "latency, cold"),
@@ -190,7 +195,7 @@ def _layers(summary: Summary) -> str:
     rows = []
     for i, row in enumerate(summary.layers):
         colour = BOUND_COLOURS[row.bound_by]
-        near = row.bound_cycles / row.cycles if row.bound_cycles and row.cycles else None
+        near = row.near_bound
         rows.append(
             (
                 _number(i, str(i)),
@@ -275,7 +280,7 @@ def _compare(summary: Summary, others: Sequence[Summary]) -> str:
             _text(s.mode),
             _number(s.latency_s, seconds(s.latency_s)),
             _number(s.cold_latency_s, seconds(s.cold_latency_s)),
-            _number(s.frames_per_s, f"{s.frames_per_s:,.4g}"),
+            _number(s.frames_per_s, rate(s.frames_per_s)),
             _number(s.tops, f"{s.tops:.3g} of {s.tops_peak:.3g}"),
             _number(s.utilization, f"{100 * s.utilization:.1f} %"),
             _number(s.achieved or 0, "" if s.achieved is None else f"{100 * s.achieved:.1f} %"),

@@ -4,16 +4,18 @@ Cycles of a layer are core-cycles: every cycle of every core in use belongs to e
 the rows sum to ``cycles * cores_used`` exactly.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields
 
 from chanzi.chip.chip import Chip
-from chanzi.cost.bound import Bound, bound
+from chanzi.cost.bound import ATTACHMENT, Bound, LayerBound, bound, decode
 from chanzi.cost.lost import CAUSES, Lost, lost_cycles
 from chanzi.graph.ops import Graph
 from chanzi.isa.fields import Engine, Opcode, VecKind
+from chanzi.program.model import ChipStep, CompiledModel
 from chanzi.program.program import Compiled, Segment
 from chanzi.program.trace import Timing
+from chanzi.runtime.timing import ModelTiming
 
 BOUND_GROUPS = {
     "array": ("useful", "padding", "edge"),
@@ -61,7 +63,8 @@ class LayerRow:
     `cycles` = core_cycles / cores used. `utilization` = MACs done / MACs the arrays in use could do in that time.
     `bound_by` is 'array', 'scratchpad', 'vector', 'DRAM' or 'latency', whichever took the largest share. `bound_cycles`
     is the layer's own least time (None without a bound). `parameter_bytes` are its weights, each counted once. `busy`
-    has the cycles its instructions kept each engine busy, whether or not anyone waited for them.
+    has the cycles its instructions kept each engine busy, whether or not anyone waited for them; `near_bound` is the
+    share of `bound_cycles` in the longer of the two.
     """
 
     segment: str
@@ -78,6 +81,7 @@ class LayerRow:
     lost: dict[str, int]
     bound_cycles: float | None = None
     busy: dict[str, int] = field(default_factory=dict)
+    near_bound: float | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -154,11 +158,15 @@ def _bound_by(lost: dict[str, int], busy: dict[str, int]) -> str:
     return max(shares, key=lambda group: shares[group])
 
 
-def _layer_bounds(bound: Bound | None, cores: int) -> dict[str, tuple[float, float, float]]:
-    """Return operator name -> least (array, vector, DRAM) cycles on `cores` cores."""
-    if bound is None:
-        return {}
-    return {b.name: (max(b.array, b.scratchpad) / cores, b.vector / cores, b.dram) for b in bound.layers}
+def _layer_bound(bounds: Mapping[str, LayerBound], ops: Sequence[str], cores: int, frames: int) -> float | None:
+    """Return the least cycles of the operators of one layer, None where none of them is known."""
+    known = [bounds[op] for op in ops if op in bounds]
+    if not known:
+        return None
+    array = sum(b.array_time for b in known if not b.either)
+    vector = sum(b.vector for b in known if not b.either)
+    free = sum(b.cycles for b in known if b.either)
+    return max(max(array, vector, free) / cores, sum(b.dram for b in known)) * frames
 
 
 def _parameter_bytes(segment: Segment) -> list[int]:
@@ -187,7 +195,7 @@ def _parameter_bytes(segment: Segment) -> list[int]:
 def _rows(run: ChipRun, lost: Lost) -> tuple[LayerRow, ...]:
     segment, core = run.compiled.segment, run.compiled.chip.core
     used = max(len(lost.used), 1)
-    bounds = _layer_bounds(run.bound, used if run.bound is None else run.bound.cores)
+    bounds = {b.name: b for b in run.bound.layers} if run.bound is not None else {}
     timing, parameters = run.frame, _parameter_bytes(segment)
     rows = []
     for i, layer in enumerate(segment.layers):
@@ -201,7 +209,8 @@ def _rows(run: ChipRun, lost: Lost) -> tuple[LayerRow, ...]:
             "vector": int(length[engine == Engine.VECTOR].sum()),
             "DRAM": int(length[engine <= Engine.STORE].sum()),
         }
-        known = [bounds[op] for op in layer.ops if op in bounds]
+        least = _layer_bound(bounds, layer.ops, used, segment.frames)
+        taken = max(core_cycles, *busy.values()) / used
         rows.append(
             LayerRow(
                 segment=segment.name,
@@ -216,7 +225,8 @@ def _rows(run: ChipRun, lost: Lost) -> tuple[LayerRow, ...]:
                 dram_bytes=int(timing.dram_bytes[mine].sum()),
                 parameter_bytes=parameters[i],
                 lost=by_cause,
-                bound_cycles=max(sum(b[e] for b in known) for e in range(3)) * segment.frames if known else None,
+                bound_cycles=least,
+                near_bound=least / taken if least is not None and taken else None,
                 busy=busy,
             )
         )
@@ -241,6 +251,33 @@ def _segment_total(run: ChipRun, lost: Lost) -> SegmentTotal:
         bound_cycles=None if bound is None else bound.cycles,
         bound_by=None if bound is None else bound.engine,
     )
+
+
+def steps_of(
+    model: CompiledModel, timing: ModelTiming, host_seconds: Mapping[str, float] | None = None
+) -> list[ChipRun | HostStep]:
+    """Return the steps of a compiled network, with the bounds it carries, as `summarize` takes them.
+
+    Parameters
+    ----------
+    model : CompiledModel
+    timing : ModelTiming
+        As `chanzi.runtime.timing.time_model` or ``Session.timing()`` returns it.
+    host_seconds : mapping of str to float, optional
+        Measured time of host steps by name (``Session.host_seconds``).
+    """
+    bounds = decode(model.attachments.get(ATTACHMENT, b"{}"))
+    timed = {segment.name: segment for segment in timing.segments}
+    steps: list[ChipRun | HostStep] = []
+    for step in model.steps:
+        if isinstance(step, ChipStep):
+            at = timed[step.name]
+            run = ChipRun(compiled=model.compiled(step), frame=at.frame, setup=at.setup, bound=bounds.get(step.name))
+            steps.append(run)
+        else:
+            spent = (host_seconds or {}).get(step.name)
+            steps.append(HostStep(name=step.name, ops=step.ops, reason=step.reason, seconds=spent, macs=step.macs))
+    return steps
 
 
 def summarize(network: str, steps: Sequence[ChipRun | HostStep]) -> Summary:

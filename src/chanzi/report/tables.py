@@ -9,7 +9,17 @@ from rich.text import Text
 from chanzi.cost.lost import CAUSES
 from chanzi.report.summary import LayerRow, Summary, to_dict
 
-__all__ = ["compare_table", "layer_table", "lost_table", "number", "seconds", "steps_table", "to_dict", "totals_table"]
+__all__ = [
+    "compare_table",
+    "layer_table",
+    "lost_table",
+    "number",
+    "rate",
+    "seconds",
+    "steps_table",
+    "to_dict",
+    "totals_table",
+]
 
 _COLOURS = {"array": "green", "scratchpad": "yellow", "vector": "magenta", "DRAM": "red", "latency": "cyan"}
 
@@ -28,6 +38,11 @@ def seconds(value: float) -> str:
         if value >= limit:
             return f"{value / limit:.4g} {unit}"
     return f"{value * 1e9:.4g} ns"
+
+
+def rate(value: float) -> str:
+    """Return frames a second: whole ones where there are many."""
+    return f"{value:,.0f}" if value >= 1000 else f"{value:.4g}"
 
 
 def _percent(value: float) -> str:
@@ -96,7 +111,7 @@ def totals(summary: Summary) -> list[tuple[str, str]]:
     rows = [
         ("latency, weights resident", f"{seconds(summary.latency_s)} ({summary.cycles:,} cycles{frames})"),
         ("latency, cold", f"{seconds(summary.cold_latency_s)} ({summary.cold_cycles:,} cycles)"),
-        ("throughput", f"{summary.frames_per_s:,.4g} frames/s"),
+        ("throughput", f"{rate(summary.frames_per_s)} frames/s"),
         ("work", f"{number(summary.macs, 'MAC')} a frame on the chip"),
         ("delivered", f"{summary.tops:.4g} TOPS of {summary.tops_peak:.4g} peak"),
         ("arrays in use", f"{_percent(summary.utilization)} busy with the network's MACs"),
@@ -159,7 +174,7 @@ def compare_table(summaries: Sequence[Summary]) -> Table:
             s.network,
             seconds(s.latency_s),
             seconds(s.cold_latency_s),
-            f"{s.frames_per_s:,.4g}",
+            rate(s.frames_per_s),
             f"{s.tops:.4g}",
             _percent(s.tops / s.tops_peak),
             _percent(s.utilization),
