@@ -14,7 +14,7 @@ from chanzi.isa.fields import Engine
 from chanzi.isa.instruction import Load, Store
 from chanzi.program.program import MapLayout, Port, StemLayout
 
-INPUT_STRIPES = 8
+INPUT_STRIPES = 28
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,9 +74,11 @@ def constant_bytes(op: Const, view: View) -> np.ndarray:
     return out.reshape(-1)
 
 
-def load_units(node: int, tensor: Tensor, storage: Storage, source: str, offset: int, chip: Chip) -> list[Unit]:
+def load_units(
+    node: int, tensor: Tensor, storage: Storage, source: str, offset: int, chip: Chip, stripes: int = INPUT_STRIPES
+) -> list[Unit]:
     """Return the units that bring a whole storage in, stripe by stripe."""
-    step = -(-storage.height // INPUT_STRIPES)
+    step = -(-storage.height // stripes)
     units = []
     for y in range(0, storage.height, step):
         lines = min(step, storage.height - y)

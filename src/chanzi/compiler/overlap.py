@@ -149,7 +149,8 @@ def overlap(units: Sequence[Sequence[Unit]], chip: Chip, ahead: Ahead) -> tuple[
         if heads[first_open] == len(units[first_open]):
             first_open += 1
             continue
-        best: tuple[int, int] | None = None
+        best: tuple[int, int, float, int] | None = None
+        choice = -1
         seen = 0
         for node in range(first_open, len(units)):
             if seen == WINDOW:
@@ -162,12 +163,14 @@ def overlap(units: Sequence[Sequence[Unit]], chip: Chip, ahead: Ahead) -> tuple[
                 continue
             if any(heads[n] < len(units[n]) for n in ahead.after[node] if n >= first_open):
                 continue
-            start = clock.start(_jobs(unit)[0])
-            if best is None or (start, -node) < (best[0], -best[1]):
-                best = (start, node)
+            job = _jobs(unit)[0]
+            # of nodes of one layer, the one that lags
+            key = (clock.start(job), -job.layer, heads[node] / len(units[node]), node)
+            if best is None or key < best:
+                best, choice = key, node
         if best is None:
             raise AssertionError("no unit can be issued: the graph is not in order")
-        node = best[1]
+        node = choice
         unit = units[node][heads[node]]
         heads[node] += 1
         order.append(unit)

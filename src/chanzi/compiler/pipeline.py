@@ -27,6 +27,8 @@ from chanzi.isa.instruction import Halt, Instruction, Load
 from chanzi.program.program import Buffer, Compiled, CoreCode, Layer, Options, Port, Segment
 
 PAGE = 4096
+STRIPE_CYCLES = (450, 900, 1800)
+"""Lengths of stripe to try: short ones overlap more, long ones cost less."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -70,10 +72,15 @@ def compile_graph(graph: Graph, chip: Chip, options: Options | None = None, *, d
 def _plan(graph: Graph, layout: Layout, parts: list[tuple[Part, ...]], chip: Chip, options: Options) -> _Plan:
     """Return the first plan that fits, from the fastest to the most frugal."""
     if options.resident:
-        for stripe_cycles in (2000, 16000):
+        plans = []
+        for stripe_cycles in STRIPE_CYCLES:
             plan = _attempt(graph, layout, parts, chip, Residency(stripe_cycles=stripe_cycles), options.pipeline)
             if isinstance(plan, _Plan):
-                return plan
+                plans.append(plan)
+                if not plan.cycles:  # too tight to schedule with addresses known: stripes make no difference
+                    break
+        if plans:
+            return min(plans, key=lambda plan: plan.cycles)
     dram: set[str] = set()
     for _ in range(2 * len(layout.nodes) + 8):
         for share in (4, 8, 16):
@@ -119,18 +126,18 @@ def _attempt(
     inputs = tuple(boundary.input_boundary(t, layout) for t in graph.inputs)
     blocks = {b.key: b.n_bytes for b in inputs}
     constants: dict[str, int] = {}
-    for t in graph.inputs:
-        storage = layout.views[t.name].storage
-        if storage.key not in residency.dram:
-            tiled.sizes[storage.key], tiled.kinds[storage.key] = storage.n_bytes, "activations"
-            before.append(boundary.load_units(n, t, storage, dram_key(storage.key), 0, chip))
     for op in layout.constants:
         offset = boundary.constant_source(op, layout, tiled.image)
         storage = layout.views[op.y.name].storage
         constants[dram_key(storage.key)] = offset
         if storage.key not in residency.dram:
             tiled.sizes[storage.key], tiled.kinds[storage.key] = storage.n_bytes, "weights"
-            before.append(boundary.load_units(n, op.y, storage, IMAGE, offset, chip))
+            before.append(boundary.load_units(n, op.y, storage, IMAGE, offset, chip, stripes=1))
+    for t in graph.inputs:
+        storage = layout.views[t.name].storage
+        if storage.key not in residency.dram:
+            tiled.sizes[storage.key], tiled.kinds[storage.key] = storage.n_bytes, "activations"
+            before.append(boundary.load_units(n, t, storage, dram_key(storage.key), 0, chip))
     after: list[list[Unit]] = []
     outputs = []
     for t in graph.outputs:
