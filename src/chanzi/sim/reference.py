@@ -173,7 +173,7 @@ def vec(m: Machine, core: CoreState, ins: Instruction) -> None:
         result = _requantize(_two_operands(core, ins), ins.zero, ins.low, ins.high)
     else:
         result = _softmax(core, ins)
-    if flags & VecFlag.TABLE:
+    if flags & VecFlag.TABLE and kind != VecKind.SOFTMAX:
         result = _look_up(memory, ins.table_base, result)
     y, x, c = _output(ins)
     memory[_inside(memory, ins.out_base + y * ins.out_y + x * ins.out_x + c, "output")] = result
@@ -249,7 +249,19 @@ def _two_operands(core: CoreState, ins: Instruction) -> Floats:
 
 
 def _softmax(core: CoreState, ins: Instruction) -> Bytes:
-    raise NotImplementedError
+    """SOFTMAX: exponentials from a table of 256 float32, indexed by how far a value lies below its pixel's largest.
+
+    The entry of a byte is that of ``value + most - largest``, `most` being the largest value of the type. The sum runs
+    over the channels in order, in float32; then ``entry * scale / sum`` is requantized.
+    """
+    value, _ = _tap(core, ins, 0, 0)
+    most = 127 if ins.signed else 255
+    raised = value + most - value.max(axis=2, keepdims=True)
+    entry = _words(core.scratchpad, ins.table_base + 4 * np.arange(256, dtype=np.int64), "<f4", "table")[raised & 0xFF]
+    total = np.zeros((ins.rows, ins.columns, 1), np.float32)
+    for c in range(ins.channels):
+        total = total + entry[:, :, c : c + 1]
+    return _requantize(entry * np.float32(ins.scale) / total, ins.zero, ins.low, ins.high)
 
 
 # ---------------------------------------------------------------------------------------------------------------------

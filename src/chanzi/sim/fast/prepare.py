@@ -110,7 +110,7 @@ class CorePlan:
             case Opcode.DOT:
                 return self._dot(index, ins)
             case Opcode.VEC:
-                return self._softmax(index, ins) if ins.kind == VecKind.SOFTMAX else self._vec(index, ins)
+                return self._softmax(ins) if ins.kind == VecKind.SOFTMAX else self._vec(ins)
             case _:
                 raise ProgramError(f"instruction {index}: {ins.opcode!r} cannot be run")
 
@@ -198,8 +198,7 @@ class CorePlan:
         f[[dot.MID_SCALE, dot.RES_SCALE]] = ins.mid_scale, ins.res_scale
         return d, f
 
-    def _vec(self, index: int, ins: Instruction) -> Operation:
-        del index
+    def _vec(self, ins: Instruction) -> Operation:
         flags, n, memory = ins.flags, ins.channels, self.memory
         v, f = _vec_numbers(ins)
         pixels = ins.rows * ins.columns
@@ -220,8 +219,12 @@ class CorePlan:
         kernel = vec.run_parallel if parallel else vec.run_serial
         return lambda: kernel(memory, v, f, weight(), bias(), scale(), table())
 
-    def _softmax(self, index: int, ins: Instruction) -> Operation:
-        raise NotImplementedError
+    def _softmax(self, ins: Instruction) -> Operation:
+        memory = self.memory
+        v, f = _vec_numbers(ins)
+        v[vec.CHUNK] = max(1, -(-ins.rows * ins.columns // (4 * self.memories.threads)))
+        table = self._parameter(ins.table_base, 1024, "<f4")
+        return lambda: vec.softmax(memory, v, f, table())
 
 
 def _runs(memory: Bytes, ins: Instruction, side: str, *, writeable: bool) -> Bytes:

@@ -186,3 +186,40 @@ def run_parallel(mem, v, f, weight, bias, scale, table):
 def run_serial(mem, v, f, weight, bias, scale, table):
     """Compute all output pixels on one thread."""
     _pixels(mem, v, f, 0, v[ROWS] * v[COLUMNS], weight, bias, scale, table)
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def _softmax_pixel(mem, v, f, y, x, table, value, out):
+    """Compute one pixel's softmax; the sum runs over the channels in order."""
+    n = v[CHANNELS]
+    _operand(mem, v, y, x, out)
+    most = np.uint8(0)
+    for c in range(n):
+        most = max(most, out[c])
+    raise_by = np.uint8(255) - most
+    flip = np.uint8(v[FLIP])
+    total = np.float32(0)
+    for c in range(n):
+        entry = table[np.uint8(np.uint8(out[c] + raise_by) ^ flip)]
+        value[c] = entry
+        total += entry
+    scale = f[SCALE]
+    for c in range(n):
+        value[c] = (value[c] * scale) / total
+    requantize(value, n, f[LOW], f[HIGH], np.int32(v[ZERO]), out)
+    at = v[OUT_BASE] + y * v[OUT_Y] + x * v[OUT_X]
+    for c in range(n):
+        mem[at + c] = out[c]
+
+
+@njit(cache=True, parallel=True, nogil=True, error_model="numpy")
+def softmax(mem, v, f, table):
+    """Compute softmax of all pixels, CHUNK at a time."""
+    pixels = v[ROWS] * v[COLUMNS]
+    chunk = v[CHUNK]
+    for t in prange((pixels + chunk - 1) // chunk):
+        value = np.empty(v[CHANNELS], np.float32)
+        out = np.empty(v[CHANNELS], np.uint8)
+        for p in range(t * chunk, min(pixels, (t + 1) * chunk)):
+            y, x = divmod(p, v[COLUMNS])
+            _softmax_pixel(mem, v, f, y, x, table, value, out)
