@@ -12,12 +12,12 @@ from rich.console import Console
 
 from chanzi.chip.load import load_chip
 from chanzi.compiler import compile_graph
-from chanzi.cost.bound import bound, decode, encode
+from chanzi.cost.bound import bound, bound_of, decode, encode
 from chanzi.cost.lost import CAUSES
 from chanzi.graph.ops import Binary, Conv, Graph, Pool, Quant, Tensor
 from chanzi.program.program import Options
 from chanzi.report import figures, html, perfetto, tables
-from chanzi.report.summary import ChipRun, HostStep, bound_of, summarize, to_dict
+from chanzi.report.summary import ChipRun, HostStep, summarize, to_dict
 from chanzi.sim.timing import simulate
 
 Q = Quant(scale=0.1, zero=0, dtype="int8")

@@ -56,6 +56,7 @@ from chanzi.graph.ops import (
     macs,
 )
 from chanzi.isa.cycles import SOFTMAX_REDUCE_CYCLES
+from chanzi.program.program import Compiled
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -431,6 +432,13 @@ def bound(chip: Chip, graph: Graph, *, cores: int = 1, frames: int = 1, resident
         vector=vector_total * frames / cores,
         dram=(sum(ends.values()) * frames + loaded) / per_cycle,
     )
+
+
+def bound_of(compiled: Compiled, graph: Graph) -> Bound:
+    """Return the bound of `graph` for the cores, frames and residency of the program it was compiled to."""
+    segment = compiled.segment
+    used = sum(1 for core in segment.cores if len(core.frame) > 1)
+    return bound(compiled.chip, graph, cores=max(used, 1), frames=segment.frames, resident=compiled.options.resident)
 
 
 def _bytes(tensor: Tensor) -> int:

@@ -8,9 +8,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields
 
 from chanzi.chip.chip import Chip
-from chanzi.cost.bound import ATTACHMENT, Bound, LayerBound, bound, decode
+from chanzi.cost.bound import ATTACHMENT, Bound, LayerBound, decode
 from chanzi.cost.lost import CAUSES, Lost, lost_cycles
-from chanzi.graph.ops import Graph
 from chanzi.isa.fields import Engine, Opcode, VecKind
 from chanzi.program.model import ChipStep, CompiledModel
 from chanzi.program.program import Compiled, Segment
@@ -141,13 +140,6 @@ class Summary:
     achieved: float | None
     """bound_cycles / cycles: 1 would be the least time any program could take."""
     lost: dict[str, int]
-
-
-def bound_of(compiled: Compiled, graph: Graph) -> Bound:
-    """Return the bound of `graph` for the cores, frames and residency of the program it was compiled to."""
-    segment = compiled.segment
-    used = sum(1 for core in segment.cores if len(core.frame) > 1)
-    return bound(compiled.chip, graph, cores=max(used, 1), frames=segment.frames, resident=compiled.options.resident)
 
 
 def _bound_by(lost: dict[str, int], busy: dict[str, int]) -> str:
