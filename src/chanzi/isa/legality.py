@@ -1,0 +1,192 @@
+"""What an instruction may say: every field against the chip, one rule a line. Order and waits are in `isa.ordering`.
+
+A legal instruction touches only memory that exists, writes each byte once, and asks for nothing that one word per port
+and cycle could not do. Numbers are Python's, so that no sum here can wrap around.
+"""
+
+from collections.abc import Callable, Sequence
+
+from chanzi.chip.chip import Chip, Core
+from chanzi.errors import ProgramError
+from chanzi.isa.fields import DotFlag, Opcode, VecFlag, VecKind
+from chanzi.isa.hazards import dram_span, streams
+from chanzi.isa.instruction import Instruction
+
+MAX_K = 1 << 20
+"""Products of a sum: 2^20 of 17 bits stay far below what float64 holds exactly."""
+MAX_TAPS = 1 << 12
+_HINT = "the program is damaged or was not made for this chip; compile the network again"
+
+Rule = tuple[bool, str]
+
+
+def check_instructions(chip: Chip, code: Sequence[Instruction], *, core: int, cores: int, dram: range) -> None:
+    """Raise `ProgramError` at the first instruction that is not legal by itself.
+
+    Parameters
+    ----------
+    core, cores : int
+        Whose code it is, of how many.
+    dram : range
+        Addresses in DRAM that exist; the part before ``dram.start`` may be read but not written.
+    """
+    for index, ins in enumerate(code):
+        for ok, what in (*_header(ins, cores), *_BODY[ins.opcode](chip.core, ins), *_memory(chip, ins, dram)):
+            if not ok:
+                raise illegal(core, index, ins, what)
+
+
+def illegal(core: int, index: int, ins: Instruction, what: str) -> ProgramError:
+    """Return the error that names the instruction."""
+    return ProgramError(f"core {core}, instruction {index} ({ins.opcode.name}): {what}", hint=_HINT)
+
+
+def _header(ins: Instruction, cores: int) -> list[Rule]:
+    known = {Opcode.DOT: sum(DotFlag), Opcode.VEC: sum(VecFlag)}.get(ins.opcode, 0)
+    return [
+        (not ins.flags & ~known, f"flags {ins.flags:#x} has bits without a meaning"),
+        (ins.peer_core < cores, f"peer_core is {ins.peer_core}, there are {cores} cores"),
+    ]
+
+
+def _memory(chip: Chip, ins: Instruction, dram: range) -> list[Rule]:
+    """Every stream inside the scratchpad, none beside another in one bank, DMA inside DRAM."""
+    size = chip.core.scratchpad.bytes
+    rules: list[Rule] = []
+    found = streams(ins)
+    for stream in found:
+        for low, high in stream.spans:
+            rules.append((0 <= low <= high <= size, f"{stream.name} reaches from {low} to {high} of {size} bytes"))
+    if any(not ok for ok, _ in rules):
+        return rules
+    bank = chip.core.scratchpad.bank_bytes
+    taken: dict[int, str] = {}
+    for stream in found:
+        mine: set[int] = set()
+        for low, high in stream.spans:
+            if high > low:
+                mine.update(range(low // bank, (high - 1) // bank + 1))
+        shared = [taken[b] for b in mine if b in taken]
+        rules.append((not shared, f"{stream.name} and {shared[0] if shared else ''} share a bank"))
+        taken.update(dict.fromkeys(mine, stream.name))
+    if ins.opcode in (Opcode.LOAD, Opcode.STORE):
+        low, high = dram_span(ins)
+        rules.append((high <= dram.stop, f"DRAM from {low} to {high}, of {dram.stop} bytes in use"))
+        rules.append((ins.opcode == Opcode.LOAD or low >= dram.start, f"writes DRAM at {low}, inside the image"))
+    return rules
+
+
+def _at_least_one(ins: Instruction, names: Sequence[str]) -> list[Rule]:
+    return [(getattr(ins, name) >= 1, f"{name} is 0") for name in names]
+
+
+def _is_bit(ins: Instruction, *names: str) -> list[Rule]:
+    return [(getattr(ins, name) in (0, 1), f"{name} is {getattr(ins, name)}") for name in names]
+
+
+def _zero_point(ins: Instruction, zero: str, signed: str) -> Rule:
+    least = -128 if getattr(ins, signed) else 0
+    value = getattr(ins, zero)
+    return least <= value <= least + 255, f"{zero} {value} is no value of the operand's type"
+
+
+def _range(ins: Instruction, low: str, high: str) -> Rule:
+    a, b = getattr(ins, low), getattr(ins, high)
+    return -128 <= a <= b <= 255 and b - a <= 255, f"{low} {a} and {high} {b} are no range of a byte"
+
+
+def _apart(run: int, loops: Sequence[tuple[int, int]]) -> bool:
+    """Return whether runs of bytes, repeated by nested (step, count) loops, are certain not to overlap."""
+    reach = run
+    for step, count in sorted((step, count) for step, count in loops if count > 1):
+        if step < reach:
+            return False
+        reach += step * (count - 1)
+    return True
+
+
+def _halt(core: Core, ins: Instruction) -> list[Rule]:
+    del core, ins
+    return []
+
+
+def _dma(core: Core, ins: Instruction) -> list[Rule]:
+    side = "base" if ins.opcode == Opcode.LOAD else "dram"
+    loops = [(getattr(ins, f"{side}_step{i}"), getattr(ins, f"count{i}")) for i in (1, 2)]
+    n_bytes = ins.run * ins.count1 * ins.count2
+    return [
+        *_at_least_one(ins, ("run", "count1", "count2")),
+        (n_bytes <= core.scratchpad.bytes, f"moves {n_bytes} bytes, the scratchpad has {core.scratchpad.bytes}"),
+        (_apart(ins.run, loops), "writes a byte twice"),
+    ]
+
+
+def _dot(core: Core, ins: Instruction) -> list[Rule]:
+    flags = ins.flags
+    k = [getattr(ins, f"{p}_run") * getattr(ins, f"{p}_taps_y") * getattr(ins, f"{p}_taps_x") for p in "ab"]
+    rules: list[Rule] = []
+    for p in "ab":
+        names = ("count", "row_width", "run", "taps_y", "taps_x")
+        rules += _at_least_one(ins, [f"{p}_{name}" for name in names])
+        rules += _is_bit(ins, f"{p}_signed")
+        rules.append(_zero_point(ins, f"{p}_zero", f"{p}_signed"))
+        rules.append((getattr(ins, f"{p}_base") < core.scratchpad.bytes, f"{p}_base is outside the scratchpad"))
+        last = getattr(ins, f"{p}_first") + getattr(ins, f"{p}_count")
+        rules.append((last <= 1 << 32, f"{p}_first and {p}_count reach row {last}"))
+    alone = not flags & (DotFlag.TABLE | DotFlag.ADD | DotFlag.MUL | DotFlag.COLUMN_SCALE)
+    one_tile = ins.a_count <= core.dim and ins.b_count <= core.dim
+    rules += [
+        (k[0] == k[1], f"rows of A have {k[0]} bytes, rows of B {k[1]}"),
+        (k[0] <= MAX_K, f"sums of {k[0]} products; at most {MAX_K}"),
+        (not (flags & DotFlag.ADD and flags & DotFlag.MUL), "both ADD and MUL"),
+        (not flags & DotFlag.RAW or alone, "RAW has no epilogue, but the flags ask for one"),
+        (one_tile or not flags & (DotFlag.HOLD | DotFlag.CONTINUE), f"sums stay only in one tile of {core.dim} rows"),
+        _range(ins, "low", "high"),
+    ]
+    if flags & (DotFlag.ADD | DotFlag.MUL):
+        rules += _is_bit(ins, "mid_signed", "res_signed")
+        rules.append(_range(ins, "out_low", "out_high"))
+    if not flags & DotFlag.HOLD:
+        width = ins.b_count * (4 if flags & DotFlag.RAW else 1)
+        lines = (ins.a_first + ins.a_count - 1) // max(ins.a_row_width, 1) - ins.a_first // max(ins.a_row_width, 1) + 1
+        pixels = min(ins.a_count, ins.a_row_width) if lines > 1 else ins.a_count
+        rules.append((_apart(width, [(ins.out_x, pixels), (ins.out_y, lines)]), "writes a byte twice"))
+    return rules
+
+
+def _vec(core: Core, ins: Instruction) -> list[Rule]:
+    kinds = [int(kind) for kind in VecKind]
+    windowed = ins.kind in (VecKind.MAX, VecKind.SUM, VecKind.MAC)
+    taps = ins.taps_y * ins.taps_x
+    parameters = {
+        VecFlag.BIAS: (VecKind.SUM, VecKind.MAC),
+        VecFlag.CHANNEL_SCALE: (VecKind.SUM, VecKind.MAC),
+        VecFlag.SCALAR: (VecKind.ADD, VecKind.MUL),
+    }
+    rules = [
+        (ins.kind in kinds, f"kind {ins.kind} is unknown"),
+        *_at_least_one(ins, ("rows", "columns", "channels", "height", "width_bytes")),
+        *_is_bit(ins, "signed", "second_signed", "weight_signed"),
+        (not windowed or 1 <= taps <= MAX_TAPS, f"{taps} taps; between 1 and {MAX_TAPS}"),
+        (windowed or ins.kind == VecKind.SOFTMAX or taps == 1, f"{taps} taps where one is read"),
+        (ins.base < core.scratchpad.bytes, "base is outside the scratchpad"),
+        _zero_point(ins, "zero_in", "signed"),
+        _range(ins, "low", "high"),
+        (_apart(ins.channels, [(ins.out_x, ins.columns), (ins.out_y, ins.rows)]), "writes a byte twice"),
+    ]
+    for flag, of in parameters.items():
+        rules.append((not ins.flags & flag or ins.kind in of, f"flag {flag.name} does not go with kind {ins.kind}"))
+    if ins.kind in (VecKind.ADD, VecKind.MUL):
+        rules.append(_zero_point(ins, "second_zero", "second_signed"))
+    if ins.kind == VecKind.MAC:
+        rules.append(_zero_point(ins, "weight_zero", "weight_signed"))
+    return rules
+
+
+_BODY: dict[Opcode, Callable[[Core, Instruction], list[Rule]]] = {
+    Opcode.HALT: _halt,
+    Opcode.LOAD: _dma,
+    Opcode.STORE: _dma,
+    Opcode.DOT: _dot,
+    Opcode.VEC: _vec,
+}
