@@ -1,0 +1,138 @@
+"""Every rule refuses the program that breaks it, by name; what the compiler makes breaks none."""
+
+import dataclasses
+
+import pytest
+
+from chanzi.chip import Chip, Core, Dram, Scratchpad
+from chanzi.errors import ProgramError
+from chanzi.isa.fields import DotFlag, VecFlag, VecKind
+from chanzi.isa.instruction import Dot, Halt, Load, Store, Vec
+from chanzi.isa.ordering import check_program
+
+BANK = 256
+CHIP = Chip(
+    name="small",
+    clock_hz=10**9,
+    cores=2,
+    core=Core(dim=4, scratchpad=Scratchpad(bytes=64 * BANK, banks=64)),
+    dram=Dram(bytes_per_s=10**9),
+)
+STREAM = {"count": 4, "row_width": 4, "line_stride": 16, "height": 1, "width_bytes": 16, "x_step": 4, "run": 4}
+STREAM |= {"taps_y": 1, "taps_x": 1}
+DOT = Dot(
+    **{f"a_{k}": v for k, v in STREAM.items()},
+    **{f"b_{k}": v for k, v in STREAM.items()},
+    b_base=BANK,
+    out_base=2 * BANK,
+    out_x=4,
+    out_y=16,
+    high=255,
+)
+VEC = Vec(
+    kind=int(VecKind.MAX), base=0, line_stride=16, height=4, width_bytes=16, x_step=4, tap_x_step=4, y_step=1,
+    tap_y_step=1, taps_y=1, taps_x=1, rows=4, columns=4, channels=4, out_base=BANK, out_y=16, out_x=4, high=255,
+)  # fmt: skip
+LOAD = Load(dram=0, base=0, run=16, count1=4, count2=1, dram_step1=16, base_step1=16)
+STORE = Store(dram=1024, base=0, run=16, count1=4, count2=1, dram_step1=16, base_step1=16)
+
+
+def check(*code, other=None, image=512):
+    codes = [[*code, Halt()]] + ([[*other, Halt()]] if other is not None else [])
+    check_program(CHIP, codes, dram_bytes=4096, image_bytes=image)
+
+
+def changed(ins, **fields):
+    return dataclasses.replace(ins, **fields)
+
+
+@pytest.mark.parametrize("ins", [DOT, VEC, LOAD, STORE], ids=lambda ins: ins.opcode.name)
+def test_a_sound_instruction_is_legal(ins):
+    check(ins)
+
+
+@pytest.mark.parametrize(
+    ("ins", "fields", "says"),
+    [
+        (DOT, {"flags": int(DotFlag.ADD | DotFlag.MUL)}, "both ADD and MUL"),
+        (DOT, {"flags": int(DotFlag.RAW | DotFlag.TABLE)}, "RAW has no epilogue"),
+        (DOT, {"flags": int(DotFlag.CONTINUE)}, "CONTINUE without a DOT"),
+        (DOT, {"flags": int(DotFlag.HOLD), "a_count": 5}, "one tile"),
+        (DOT, {"a_count": 0}, "a_count is 0"),
+        (DOT, {"b_run": 3}, "rows of A have 4 bytes, rows of B 3"),
+        (DOT, {"a_run": 1 << 24, "b_run": 1 << 24}, "sums of 16777216 products"),
+        (DOT, {"a_base": 64 * BANK}, "outside the scratchpad|reaches"),
+        (DOT, {"b_base": 0}, "share a bank"),
+        (DOT, {"out_base": 64 * BANK - 4}, "output reaches"),
+        (DOT, {"out_x": 2}, "writes a byte twice"),
+        (DOT, {"a_signed": 2}, "a_signed is 2"),
+        (DOT, {"a_zero": 256}, "a_zero 256"),
+        (DOT, {"low": 10, "high": 5}, "no range of a byte"),
+        (DOT, {"peer_core": 2}, "peer_core is 2"),
+        (DOT, {"wait_load": 1}, "wait_load is 1, only 0"),
+        (DOT, {"flags": int(DotFlag.BIAS), "bias_base": 64 * BANK - 8}, "parameters reaches"),
+        (VEC, {"kind": 9}, "kind 9 is unknown"),
+        (VEC, {"flags": 128}, "flags 0x80"),
+        (VEC, {"taps_y": 0}, "0 taps"),
+        (VEC, {"kind": int(VecKind.ADD), "taps_x": 2, "second_base": 512}, "2 taps where one is read"),
+        (VEC, {"rows": 1 << 20}, "reaches"),
+        (VEC, {"channels": 5}, "writes a byte twice"),
+        (VEC, {"flags": int(VecFlag.SCALAR)}, "SCALAR does not go with kind 1"),
+        (VEC, {"out_base": 16}, "share a bank"),
+        (LOAD, {"run": 0}, "run is 0"),
+        (LOAD, {"count1": 2**32 - 1, "count2": 2**32 - 1}, "moves|reaches"),
+        (LOAD, {"base_step1": 8}, "writes a byte twice"),
+        (LOAD, {"dram": 4090}, "of 4096 bytes in use"),
+        (STORE, {"dram": 100}, "inside the image"),
+        (STORE, {"dram": 2**63}, "bytes in use"),
+    ],
+)
+def test_what_breaks_a_rule_is_refused_with_its_name(ins, fields, says):
+    with pytest.raises(ProgramError, match=says) as caught:
+        check(changed(ins, **fields))
+    assert "core 0, instruction 0" in str(caught.value)
+
+
+def test_two_engines_may_not_meet_in_a_bank_unless_one_waits():
+    load = changed(LOAD, base=2 * BANK + 64)
+    with pytest.raises(ProgramError, match="output may meet LOAD instruction 1 in a bank"):
+        check(load, DOT)
+    check(load, changed(DOT, wait_load=1))
+    check(changed(LOAD, base=3 * BANK), DOT)
+
+
+def test_a_draining_tile_may_not_meet_what_the_next_dot_reads():
+    reads = changed(DOT, a_base=2 * BANK, out_base=3 * BANK)
+    with pytest.raises(ProgramError, match="A may meet ARRAY instruction 1"):
+        check(DOT, reads)
+    check(DOT, changed(reads, wait_array=1))
+
+
+def test_what_was_waited_for_by_a_predecessor_counts():
+    vec = changed(VEC, wait_load=1)
+    check(LOAD, vec, changed(STORE, base=BANK, wait_vector=1))
+    check(LOAD, vec, changed(VEC, out_base=2 * BANK))  # its predecessor in the same engine had waited
+
+
+def test_dram_between_cores_needs_a_wait_on_the_peer():
+    load = changed(LOAD, dram=1024)
+    with pytest.raises(ProgramError, match="may meet STORE 1 of core 0"):
+        check(STORE, other=[load])
+    check(STORE, other=[changed(load, wait_peer=1, peer_core=0)])
+    check(STORE, other=[changed(load, dram=2048)])
+
+
+def test_waiting_for_one_another_is_refused():
+    with pytest.raises(ProgramError, match="never comes"):
+        check(changed(LOAD, wait_peer=1, peer_core=1), STORE, other=[changed(LOAD, wait_peer=1, peer_core=0), STORE])
+
+
+@pytest.mark.parametrize("code", [[], [LOAD], [Halt(), LOAD, Halt()]])
+def test_code_ends_in_its_one_halt(code):
+    with pytest.raises(ProgramError, match="HALT"):
+        check_program(CHIP, [code], dram_bytes=4096)
+
+
+def test_more_code_than_cores_is_refused():
+    with pytest.raises(ProgramError, match="3 cores"):
+        check_program(CHIP, [[Halt()]] * 3, dram_bytes=0)
