@@ -8,7 +8,23 @@ from hypothesis import strategies as st
 from chanzi.chip.chip import Chip, Core, Dram, Scratchpad
 from chanzi.compiler import compile_graph
 from chanzi.cost.bound import bound
-from chanzi.graph.ops import Binary, Conv, Graph, MatMul, Pool, Quant, Tensor
+from chanzi.graph.ops import (
+    Binary,
+    Concat,
+    Const,
+    Conv,
+    Graph,
+    Lookup,
+    MatMul,
+    Pad,
+    Permute,
+    Pool,
+    Quant,
+    Resize,
+    Slice,
+    Softmax,
+    Tensor,
+)
 from chanzi.sim.timing import simulate
 
 Q = Quant(scale=0.1, zero=0, dtype="int8")
@@ -162,6 +178,47 @@ def test_cores_and_frames():
     assert bound(chip, g, cores=4).array == one.array / 4
     both = bound(chip, g, cores=4, frames=4)
     assert (both.array, both.dram) == (one.array, 4 * one.dram)
+
+
+def transposed(x, y, kernel, stride):
+    weight = np.ones((y.shape[2], kernel, kernel, x.shape[2]), np.int8)
+    scale = np.full(y.shape[2], 0.01, np.float32)
+    return Conv(name="t", x=x, y=y, weight=weight, weight_scale=scale, strides=(stride,) * 2, transposed=True)
+
+
+def every_operator():
+    x = tensor("x", 8, 8, 16)
+    table = np.arange(256, dtype=np.uint8)
+    return [
+        transposed(x, tensor("y", 16, 16, 24), 2, 2),
+        conv("huge", tensor("h", 40, 40, 3), 5, 31, 1, 15),
+        conv("grouped", x, 32, 3, 1, 1, groups=4),
+        Lookup(name="l", kind="sigmoid", x=x, y=tensor("y", 8, 8, 16), table=table),
+        Concat(name="c", xs=(x, x), y=tensor("y", 8, 8, 32), axis=2, tables=(None, table)),
+        Slice(name="s", x=x, y=tensor("y", 4, 8, 16), starts=(0, 0, 0), ends=(4, 8, 16)),
+        Permute(name="p", x=x, y=tensor("y", 8, 8, 16), order=np.arange(16)[::-1]),
+        Pad(name="pad", x=x, y=tensor("y", 10, 10, 16), pads=(1, 1, 1, 1), value=0),
+        Resize(name="r", kind="nearest", x=x, y=tensor("y", 16, 16, 16), factors=(2, 2)),
+        Softmax(name="sm", x=x, y=tensor("y", 8, 8, 16)),
+        Pool(name="g", kind="avg", x=x, y=tensor("y", 1, 1, 16), kernel=(8, 8)),
+        Const(name="k", y=tensor("y", 1, 1, 16), value=np.zeros((1, 1, 16), np.int8)),
+    ]
+
+
+@pytest.mark.parametrize("op", every_operator(), ids=lambda op: f"{type(op).__name__} {op.name}")
+def test_every_operator_has_one(op):
+    for chip in (make_chip(8), make_chip(96, port=128)):
+        g = Graph(name="g", inputs=op.inputs[:1], outputs=(op.y,), ops=(op,))
+        b = bound(chip, g)
+        layer = b.layers[0]
+        assert 0 <= layer.cycles < 1e7
+        assert layer.cycles >= layer.macs / chip.core.macs_per_cycle * 0.5, "half of it may be padding, not more"
+        assert b.cycles > 0
+
+
+def test_transposed_convolution_is_its_products_over_cells():
+    op = transposed(tensor("x", 8, 8, 16), tensor("y", 16, 16, 24), 2, 2)
+    assert bound(make_chip(8), graph(op)).array == 64 * 16 * 24 * 4 / 64
 
 
 def test_matmul_of_activations():

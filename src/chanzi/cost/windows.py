@@ -3,6 +3,7 @@
 Everything here counts in *taps* of one channel; `cost.bound` multiplies by channels and divides by the array.
 """
 
+import math
 from dataclasses import dataclass
 from functools import cache
 
@@ -60,6 +61,11 @@ class Window:
         """Outputs of one channel."""
         return self.y.out * self.x.out
 
+    @property
+    def many_regions(self) -> bool:
+        """Whether the window is too large to look at every way of skipping taps."""
+        return len(_spans(self.y.ranges())) * len(_spans(self.x.ranges())) > 1000
+
     def products(self) -> int:
         """Return the taps inside the map, over all outputs."""
         return self.y.products() * self.x.products()
@@ -75,9 +81,12 @@ class Window:
     def regions(self) -> list[tuple[int, int, int]]:
         """Return (taps, outputs, outputs that need no fewer) of all groups of outputs that can skip the same taps.
 
-        A group is all outputs whose taps inside the map lie within one range of rows and one of columns.
+        A group is all outputs whose taps inside the map lie within one range of rows and one of columns. Windows so
+        large that there would be thousands of groups have none.
         """
         ys, xs = self.y.ranges(), self.x.ranges()
+        if self.many_regions:
+            return []
         groups = []
         for a, b in _spans(ys):
             for c, d in _spans(xs):
@@ -94,29 +103,35 @@ class Window:
         tiles; what still has no place is covered at the least cost by any tiles, overlaps forgiven.
         """
         groups = self.regions()
+        if not groups:
+            return -(-self.products() // capacity)
         whole = sum(exact for taps, _, exact in groups if taps == self.taps)
         tiles = -(-whole // capacity)
         rest = max(self.outputs - tiles * capacity, 0)
-        best = [0] * (rest + 1)
         items = {(taps, min(capacity, inside)) for taps, inside, _ in groups}
+        if rest > 2 * capacity:  # long borders: whole tiles hardly matter, the best price does
+            return tiles * self.taps + math.ceil(rest * min(taps / size for taps, size in items) - 1e-9)
+        best = [0] * (rest + 1)
         for n in range(1, rest + 1):
             best[n] = min(taps + best[max(n - size, 0)] for taps, size in items)
         return tiles * self.taps + best[rest]
 
-    def prices(self, rows: int) -> list[tuple[int, float, int]]:
+    def prices(self, rows: int) -> list[tuple[int, float, float]]:
         """Return (outputs, taps of a row's time, taps inside the map) for each kind of output.
 
         A row of a tile with full height (`rows`) costs a whole window divided by `rows`; a tile that skips taps holds
         only the outputs of its group, and costs less only if there are enough of them.
         """
         ys, xs = self.y.ranges(), self.x.ranges()
+        if self.many_regions:
+            return [(self.outputs, self.products() / self.outputs / rows, self.products() / self.outputs)]
         spans = [(a, b, c, d, (b - a + 1) * (d - c + 1)) for a, b in _spans(ys) for c, d in _spans(xs)]
         inside = {
             (a, b, c, d): sum(n for (f, g), n in ys.items() if a <= f and g <= b)
             * sum(n for (f, g), n in xs.items() if c <= f and g <= d)
             for a, b, c, d, _ in spans
         }
-        found = []
+        found: list[tuple[int, float, float]] = []
         for (f, g), m in ys.items():
             for (h, i), n in xs.items():
                 fits = [

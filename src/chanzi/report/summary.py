@@ -6,6 +6,7 @@ the rows sum to ``cycles * cores_used`` exactly.
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields
+from typing import TYPE_CHECKING
 
 from chanzi.chip.chip import Chip
 from chanzi.cost.bound import ATTACHMENT, Bound, LayerBound, decode
@@ -14,7 +15,9 @@ from chanzi.isa.fields import Engine, Opcode, VecKind
 from chanzi.program.model import ChipStep, CompiledModel
 from chanzi.program.program import Compiled, Segment
 from chanzi.program.trace import Timing
-from chanzi.runtime.timing import ModelTiming
+
+if TYPE_CHECKING:
+    from chanzi.runtime.timing import ModelTiming
 
 BOUND_GROUPS = {
     "array": ("useful", "padding", "edge"),
@@ -246,7 +249,7 @@ def _segment_total(run: ChipRun, lost: Lost) -> SegmentTotal:
 
 
 def steps_of(
-    model: CompiledModel, timing: ModelTiming, host_seconds: Mapping[str, float] | None = None
+    model: CompiledModel, timing: "ModelTiming", host_seconds: Mapping[str, float] | None = None
 ) -> list[ChipRun | HostStep]:
     """Return the steps of a compiled network, with the bounds it carries, as `summarize` takes them.
 
