@@ -59,6 +59,7 @@ def test_a_sound_instruction_is_legal(ins):
         (DOT, {"flags": int(DotFlag.CONTINUE)}, "CONTINUE without a DOT"),
         (DOT, {"flags": int(DotFlag.HOLD), "a_count": 5}, "one tile"),
         (DOT, {"a_count": 0}, "a_count is 0"),
+        (DOT, {"a_row_width": 0}, "a_row_width is 0"),
         (DOT, {"b_run": 3}, "rows of A have 4 bytes, rows of B 3"),
         (DOT, {"a_run": 1 << 24, "b_run": 1 << 24}, "sums of 16777216 products"),
         (DOT, {"a_base": 64 * BANK}, "outside the scratchpad|reaches"),

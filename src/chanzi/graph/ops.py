@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 DType = Literal["int8", "uint8"]
-ByteArray = npt.NDArray[np.int8] | npt.NDArray[np.uint8]
+ByteArray = npt.NDArray[np.int8 | np.uint8]
 FloatArray = npt.NDArray[np.float32]
 IntArray = npt.NDArray[np.int32]
 

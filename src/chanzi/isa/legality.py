@@ -31,9 +31,14 @@ def check_instructions(chip: Chip, code: Sequence[Instruction], *, core: int, co
         Addresses in DRAM that exist; the part before ``dram.start`` may be read but not written.
     """
     for index, ins in enumerate(code):
-        for ok, what in (*_header(ins, cores), *_BODY[ins.opcode](chip.core, ins), *_memory(chip, ins, dram)):
-            if not ok:
-                raise illegal(core, index, ins, what)
+        _raise_first(_header(ins, cores) + _BODY[ins.opcode](chip.core, ins), core, index, ins)
+        _raise_first(_memory(chip, ins, dram), core, index, ins)  # sound fields first: these rules compute with them
+
+
+def _raise_first(rules: list[Rule], core: int, index: int, ins: Instruction) -> None:
+    for ok, what in rules:
+        if not ok:
+            raise illegal(core, index, ins, what)
 
 
 def illegal(core: int, index: int, ins: Instruction, what: str) -> ProgramError:
