@@ -75,6 +75,8 @@ def test_rows_sum_to_the_totals(run, summary):
         assert sum(row.lost.values()) == row.core_cycles
         assert set(row.lost) == set(CAUSES)
         assert row.near_bound is None or 0 <= row.near_bound <= 1
+        assert 0 <= row.utilization <= 1
+        assert row.taken >= row.cycles
     assert sum(row.dram_bytes for row in summary.layers) == summary.dram_bytes == run.frame.dram_bytes.sum()
 
 

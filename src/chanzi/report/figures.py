@@ -120,12 +120,12 @@ def lost_bar(summary: Summary) -> Figure:
 def roofline(summary: Summary) -> Figure:
     """Return TOPS of each layer over its operations per byte from DRAM, weights too, under the chip's two roofs."""
     chip = summary.chip
-    rows = [row for row in summary.layers if row.macs and row.core_cycles]
+    rows = [row for row in summary.layers if row.macs and row.taken]
     xs, ys = [], []
     for row in rows:
         n_bytes = max(row.dram_bytes + row.parameter_bytes, 1)
         xs.append(2 * row.macs * summary.frames / n_bytes)
-        ys.append(2e-12 * row.macs * summary.frames * chip.clock_hz / row.cycles)
+        ys.append(2e-12 * row.macs * summary.frames * chip.clock_hz / row.taken)
     peak = 2e-12 * summary.cores_used * chip.core.macs_per_cycle * chip.clock_hz
     ridge = peak * 1e12 / chip.dram.bytes_per_s
     low, high = min([*xs, ridge]) / 2, max([*xs, ridge]) * 2
@@ -143,10 +143,10 @@ def roofline(summary: Summary) -> Figure:
     for group, colour in BOUND_COLOURS.items():
         mine = [i for i, row in enumerate(rows) if row.bound_by == group]
         if mine:
-            size = np.sqrt([rows[i].core_cycles for i in mine])
-            largest = max(row.core_cycles for row in rows) ** 0.5
+            size = np.sqrt([rows[i].taken for i in mine])
+            largest = max(row.taken for row in rows) ** 0.5
             text = [
-                f"<b>{rows[i].name}</b><br>{rows[i].macs / 1e6:,.1f} MMAC, {rows[i].cycles:,.0f} cycles,"
+                f"<b>{rows[i].name}</b><br>{rows[i].macs / 1e6:,.1f} MMAC in {rows[i].taken:,.0f} cycles,"
                 f" {100 * rows[i].utilization:.1f} % of the arrays"
                 for i in mine
             ]

@@ -92,12 +92,13 @@ _LOST = (
 _LAYERS = (
     "Cycles of each layer (core-cycles divided by cores in use), stacked by cause. The dash is the layer's own bound, "
     "the least time any program could give it alone; it lies above the bar where the layer ran under another's work. "
-    "Click a column to sort, a cause in the legend to hide it."
+    "'Array used' and 'of its bound' are over the time the layer's engine took. Click a column to sort, a cause in the "
+    "legend to hide it."
 )
 _ROOFLINE = (
     "Each layer with multiply-accumulates: its speed in this run, over the operations it does for each byte of its "
     "weights and of its DRAM traffic. A point above the slanted roof is possible only because its weights stayed in "
-    "the scratchpad; the distance to the flat roof is what the table of causes explains. Area: cycles."
+    "the scratchpad; the distance to the flat roof is what the table of causes explains. Area: time taken."
 )
 _TIMELINE = (
     "When each engine works: the array while it is fed, the vector unit while it reads, LOAD and STORE while they hold "

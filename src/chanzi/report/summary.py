@@ -62,11 +62,12 @@ class HostStep:
 class LayerRow:
     """One layer. `lost` has a key for each of `chanzi.cost.lost.CAUSES` and sums to `core_cycles`.
 
-    `cycles` = core_cycles / cores used. `utilization` = MACs done / MACs the arrays in use could do in that time.
+    `cycles` = core_cycles / cores used. `taken` is the time of the layer's busiest engine (a mean over cores), whether
+    or not anyone waited for it, or `cycles` where that is longer: a layer that runs under another's work costs few
+    cycles but takes its time. `utilization` = MACs done / MACs the arrays in use could do in `taken`.
     `bound_by` is 'array', 'scratchpad', 'vector', 'DRAM' or 'latency', whichever took the largest share. `bound_cycles`
     is the layer's own least time (None without a bound). `parameter_bytes` are its weights, each counted once. `busy`
-    has the cycles its instructions kept each engine busy, whether or not anyone waited for them; `near_bound` is the
-    share of `bound_cycles` in the longer of the two.
+    has the cycles its instructions kept each engine busy, over all cores; `near_bound` = bound_cycles / taken.
     """
 
     segment: str
@@ -84,6 +85,7 @@ class LayerRow:
     bound_cycles: float | None = None
     busy: dict[str, int] = field(default_factory=dict)
     near_bound: float | None = None
+    taken: float = 0.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -215,13 +217,14 @@ def _rows(run: ChipRun, lost: Lost) -> tuple[LayerRow, ...]:
                 macs=layer.macs,
                 core_cycles=core_cycles,
                 cycles=core_cycles / used,
-                utilization=layer.macs * segment.frames / (core_cycles * core.macs_per_cycle) if core_cycles else 0.0,
+                utilization=layer.macs * segment.frames / (taken * used * core.macs_per_cycle) if taken else 0.0,
                 bound_by=_bound_by(by_cause, busy),
                 dram_bytes=int(timing.dram_bytes[mine].sum()),
                 parameter_bytes=parameters[i],
                 lost=by_cause,
                 bound_cycles=least,
                 near_bound=least / taken if least is not None and taken else None,
+                taken=taken,
                 busy=busy,
             )
         )

@@ -81,7 +81,7 @@ def layer_table(summary: Summary) -> Table:
             number(row.macs) if row.macs else "",
             f"{row.cycles:,.0f}",
             _percent(row.core_cycles / total),
-            _percent(row.utilization) if row.macs and row.core_cycles else "",
+            _percent(row.utilization) if row.macs else "",
             Text(row.bound_by, style=_COLOURS[row.bound_by]),
             _top_losses(row),
         )
