@@ -1,1 +1,1 @@
-"""The arithmetic's definition: requantize, rounding, tables."""
+"""The arithmetic's definition: requantization and tables, in NumPy float32."""

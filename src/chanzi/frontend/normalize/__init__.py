@@ -1,1 +1,1 @@
-"""One rewrite a file: the ways exporters write one thing, made one way."""
+"""Rewrites of float networks before quantization."""

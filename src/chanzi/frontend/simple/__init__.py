@@ -1,0 +1,1 @@
+"""A direct cut of QDQ networks."""
