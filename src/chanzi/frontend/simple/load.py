@@ -17,6 +17,7 @@ Feed = Mapping[str, np.ndarray]
 def load(
     model: Any,
     *,
+    name: str = "",
     calibration: Iterable[Feed] | None = None,
     scheme: str = "s8s8",
     method: str = "minmax",
@@ -30,6 +31,8 @@ def load(
     ----------
     model : path, bytes or ModelProto
         Float (quantized here) or QDQ (taken as it is).
+    name : str
+        What the network is called; by default its file, then its graph.
     calibration : iterable of {input: array}, optional
         Frames that fix the scales of a float network; seeded noise stands in, and the result says so.
     scheme, method, exclude, progress
@@ -42,7 +45,7 @@ def load(
     ModelError
         The model cannot be read, or its shapes stay unknown.
     """
-    name = Path(model).stem if isinstance(model, str | Path) else ""
+    name = name or (Path(model).stem if isinstance(model, str | Path) else "")
     proto = read_model(model)
     name = name or proto.graph.name or "network"
     declared = {v.name: _shape(v) for v in (*proto.graph.input, *proto.graph.output)}
