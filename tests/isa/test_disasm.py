@@ -33,11 +33,11 @@ def test_every_flag_and_kind_is_named():
 
 def test_full_listing_holds_every_field():
     for opcode, cls in CLASS_OF.items():
-        fields = [f for f in HEADER[1:] + BODY[opcode]]
+        fields = list(HEADER[1:] + BODY[opcode])
         ins = dataclasses.replace(cls(), **{f.name: 1.0 if f.kind.startswith("f") else 1 for f in fields})
         assert [name for name, _ in values(ins)] == [f.name for f in fields]
         assert len(list(disassemble([ins], full=True))) == len(fields) + 1
 
 
 def test_a_layer_without_a_name_is_shown_by_number():
-    assert list(disassemble([Vec(layer=9)], ["only"]))[0] == "; layer 9"
+    assert next(iter(disassemble([Vec(layer=9)], ["only"]))) == "; layer 9"

@@ -40,12 +40,14 @@ def _dot_stream(ins: Instruction, p: str) -> Span:
     line0 = y0 * get("y_step") - get("pad_y")
     line1 = y1 * get("y_step") + (get("taps_y") - 1) * get("tap_y_step") - get("pad_y")
     base, stride = get("base"), get("line_stride")
-    if line0 == line1:  # one line: only the bytes between its first and last window
+    if line0 == line1 and y0 == y1:  # one line of pixels on one line of bytes: from its first to its last window
         x0 = first % width * get("x_step") - get("pad_x")
         x1 = ((first + count - 1) % width) * get("x_step") - get("pad_x")
         x1 += (get("taps_x") - 1) * get("tap_x_step") + get("run")
-        if 0 <= line0 < get("height"):
-            return (base + line0 * stride + max(x0, 0), base + line0 * stride + min(x1, get("width_bytes")))
+        x0, x1 = max(x0, 0), min(x1, get("width_bytes"))
+        if 0 <= line0 < get("height") and x0 < x1:
+            return (base + line0 * stride + x0, base + line0 * stride + x1)
+        return (base, base)
     return _window(base, stride, line0, line1, get("height"), get("width_bytes"))
 
 

@@ -78,7 +78,6 @@ def write_inputs(dram: Bytes, segment: Segment, frames: Sequence[Mapping[str, Fr
 def read_outputs(dram: Bytes, segment: Segment) -> list[dict[str, Frame]]:
     """Return the outputs of each of the `segment.frames` frames of a run."""
 
-
     def read(port: Port, at: int) -> Frame:
         return unpack(port, dram[at : at + port.n_bytes])
 

@@ -25,7 +25,7 @@ _BYTES, _SUMS = ir.VectorType(_I8, 64), ir.VectorType(_I32, LANES)
 
 
 def has_dot_instruction() -> bool:
-    """True where the processor has the 512-bit four-byte dot product."""
+    """Return whether the processor has the 512-bit four-byte dot product."""
     return bool(binding.get_host_cpu_features().get("avx512vnni"))
 
 
@@ -97,7 +97,7 @@ def make(vectors: int, dot: Any = None) -> Callable[..., None]:
     step = dot or (_dot_instruction if has_dot_instruction() else _dot_plain)
 
     @intrinsic
-    def dot_rows(typing: Any, A: Any, a_at: Any, row_bytes: Any, B: Any, b_at: Any, n: Any, C: Any, c_at: Any, c_row: Any):
+    def dot_rows(_typing: Any, A: Any, _a: Any, _row: Any, B: Any, _b: Any, _n: Any, C: Any, _c: Any, _c_row: Any):
         size = types.intp
         signature = types.void(A, size, size, B, size, size, C, size, size)
 

@@ -79,8 +79,8 @@ class CorePlan:
                 for span in stream.spans:
                     if span[0] < 0 or span[1] > self.memory.size:
                         raise ProgramError(
-                            f"core {core}, instruction {i} ({ins.opcode.name}): {stream.name} lies in {span[0]}..{span[1]}"
-                            f", outside the scratchpad of {self.memory.size} bytes"
+                            f"core {core}, instruction {i} ({ins.opcode.name}): {stream.name} reaches from {span[0]} "
+                            f"to {span[1]}, outside the scratchpad of {self.memory.size} bytes"
                         )
                     if stream.writes:
                         writes.add(i, span)
@@ -143,7 +143,9 @@ class CorePlan:
         table = self._parameter(ins.table_base, 256, "u1") if flags & DotFlag.TABLE else lambda: _BLANK_TABLE
         row_bytes = int(a[dot.ROW_BYTES])
         threads = self.memories.threads
-        per_task = max(dot.ROWS, min(_GATHER_BYTES // row_bytes, -(-ins.a_count // (3 * threads))) // dot.ROWS * dot.ROWS)
+        per_task = max(
+            dot.ROWS, min(_GATHER_BYTES // row_bytes, -(-ins.a_count // (3 * threads))) // dot.ROWS * dot.ROWS
+        )
         by_rows = -(-ins.a_count // per_task) >= threads or n <= dot.BLOCK
         kept = self.kept
 
@@ -212,12 +214,12 @@ class CorePlan:
         bias = self._parameter(ins.bias_base, 4 * n, "<i4") if flags & VecFlag.BIAS else lambda: no_bias
         scale = self._parameter(ins.scale_base, 4 * n, "<f4") if flags & VecFlag.CHANNEL_SCALE else lambda: fixed
         table = self._parameter(ins.table_base, 256, "u1") if flags & VecFlag.TABLE else lambda: _BLANK_TABLE
-        weight: Callable[[], npt.NDArray] = lambda: blank
-        if ins.kind == VecKind.MAC:
-            raw = self._parameter(ins.weight_base, taps * n, "i1" if ins.weight_signed else "u1")
-            weight = lambda: raw().astype(np.int16) - np.int16(ins.weight_zero)  # noqa: E731
         kernel = vec.run_parallel if parallel else vec.run_serial
-        return lambda: kernel(memory, v, f, weight(), bias(), scale(), table())
+        if ins.kind != VecKind.MAC:
+            return lambda: kernel(memory, v, f, blank, bias(), scale(), table())
+        raw = self._parameter(ins.weight_base, taps * n, "i1" if ins.weight_signed else "u1")
+        zero = np.int16(ins.weight_zero)
+        return lambda: kernel(memory, v, f, raw().astype(np.int16) - zero, bias(), scale(), table())
 
     def _softmax(self, ins: Instruction) -> Operation:
         memory = self.memory

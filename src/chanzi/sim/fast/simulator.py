@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from chanzi.errors import ProgramError
-from chanzi.isa.fields import WAITS, Engine, ENGINE_OF, Opcode
+from chanzi.isa.fields import ENGINE_OF, WAITS, Engine, Opcode
 from chanzi.isa.instruction import Instruction
 from chanzi.program.layout import Frame, read_outputs, write_inputs
 from chanzi.program.program import Compiled

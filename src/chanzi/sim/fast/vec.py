@@ -134,7 +134,7 @@ def _pixel(mem, v, f, y, x, weight, bias, scale, table, total, value, out):
     kind = v[KIND]
     n = v[CHANNELS]
     zero = np.int32(v[ZERO])
-    if kind == SUM or kind == MAC:
+    if kind in (SUM, MAC):
         _taps_sum(mem, v, y, x, weight, total)
         for c in range(n):
             value[c] = np.float32(np.int32(total[c] + bias[c])) * scale[c]
