@@ -19,7 +19,7 @@ def load(
     *,
     name: str = "",
     calibration: Iterable[Feed] | None = None,
-    scheme: str = "s8s8",
+    scheme: str = "u8s8",
     method: str = "minmax",
     shapes: Mapping[str, tuple[int, ...]] | None = None,
     progress: Callable[[int], None] | None = None,

@@ -94,7 +94,7 @@ def quantize(
     proto: onnx.ModelProto,
     *,
     calibration: Iterable[Feed],
-    scheme: str = "s8s8",
+    scheme: str = "u8s8",
     method: str = "minmax",
     exclude: Iterable[str] = (),
     progress: Callable[[int], None] | None = None,

@@ -3,9 +3,11 @@
 import onnx
 
 from chanzi.frontend.simple.normalize.global_pool import mean_to_global_pool
+from chanzi.frontend.simple.normalize.opset import upgrade_opset
+from chanzi.frontend.simple.normalize.sum_to_add import sum_to_add
 from chanzi.frontend.simple.prepare import infer_shapes, lift_constants
 
-PIPELINE = (mean_to_global_pool,)
+PIPELINE = (upgrade_opset, sum_to_add, mean_to_global_pool)
 
 
 def normalize(proto: onnx.ModelProto) -> onnx.ModelProto:
@@ -15,4 +17,4 @@ def normalize(proto: onnx.ModelProto) -> onnx.ModelProto:
     proto = infer_shapes(lift_constants(simplify(proto)))
     for rewrite in PIPELINE:
         proto = rewrite(proto)
-    return proto
+    return infer_shapes(proto)
