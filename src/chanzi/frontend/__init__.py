@@ -1,5 +1,5 @@
-"""ONNX in, typed int8 graphs out: import, normalise, quantize, cut into chip and host pieces."""
+"""ONNX in, the typed int8 graph out."""
 
-from chanzi.frontend.simple.load import load
+from chanzi.frontend.load import load
 
 __all__ = ["load"]

@@ -93,13 +93,13 @@ class Context:
         self.covered += [node, q]
         return q
 
-    def result(self, q: onnx.NodeProto, shape: tuple[int, int, int], perm: tuple[int, ...], *, suffix: str = "") -> Tensor:
+    def result(
+        self, q: onnx.NodeProto, shape: tuple[int, int, int], perm: tuple[int, ...], *, suffix: str = ""
+    ) -> Tensor:
         """Return the tensor that QuantizeLinear `q` stores, and note how it is mapped."""
         tensor = Tensor(name=q.output[0] + suffix, shape=shape, quant=self.network.quant(q))
         if not suffix:
-            self.made[q.output[0]] = Mapped(
-                tensor=tensor, shape=self.network.shape(q.input[0]), perm=perm
-            )
+            self.made[q.output[0]] = Mapped(tensor=tensor, shape=self.network.shape(q.input[0]), perm=perm)
         return tensor
 
     def alias(self, q: onnx.NodeProto, mapped: Mapped) -> None:

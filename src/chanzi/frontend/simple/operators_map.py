@@ -44,7 +44,18 @@ def convert_pool(context: Context, node: onnx.NodeProto) -> None:
     include = bool(a.get("count_include_pad", 0))
     if average and include and ceil:
         raise Unsupported("ceil_mode with count_include_pad")
-    _pool(context, node, mapped, "avg" if average else "max", (height, width), kernel, strides, (pads[0], pads[1], bottom, right), dilations, include)
+    _pool(
+        context,
+        node,
+        mapped,
+        "avg" if average else "max",
+        (height, width),
+        kernel,
+        strides,
+        (pads[0], pads[1], bottom, right),
+        dilations,
+        include,
+    )
 
 
 def _pool(
@@ -304,7 +315,9 @@ def _repeats(factor: int, coordinates: str, rounding: str) -> bool:
 def convert_softmax(context: Context, node: onnx.NodeProto) -> None:
     """Softmax over the channels of each pixel."""
     mapped = context.activation(node).plain()
-    axis = int(context.network.attributes(node).get("axis", 1 if context.network.opset < 13 else -1)) % len(mapped.shape)
+    axis = int(context.network.attributes(node).get("axis", 1 if context.network.opset < 13 else -1)) % len(
+        mapped.shape
+    )
     if map_axes(mapped).get(axis) != 2:
         raise Unsupported("softmax over another axis than the channels")
     if context.network.opset < 13 and axis != len(mapped.shape) - 1 and mapped.tensor.shape[:2] != (1, 1):

@@ -140,7 +140,14 @@ def convert_unary(context: Context, node: onnx.NodeProto) -> None:
             x = np.asarray(f(x), np.float32)
         return x
 
-    lookup(context, q, mapped, node.op_type.lower(), named(node), function_table(whole, mapped.tensor.quant, context.network.quant(q)))
+    lookup(
+        context,
+        q,
+        mapped,
+        node.op_type.lower(),
+        named(node),
+        function_table(whole, mapped.tensor.quant, context.network.quant(q)),
+    )
 
 
 def lookup(

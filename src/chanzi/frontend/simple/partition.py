@@ -78,7 +78,9 @@ class _Group:
     stage: int = 0
 
 
-def partition(proto: onnx.ModelProto, *, name: str, declared: dict[str, tuple], quantization: dict[str, str]) -> Partition:
+def partition(
+    proto: onnx.ModelProto, *, name: str, declared: dict[str, tuple], quantization: dict[str, str]
+) -> Partition:
     """Return the cut of a QDQ model with fixed input shapes.
 
     `declared` holds the shapes of inputs and outputs as the user's model declares them.
@@ -443,9 +445,7 @@ def _host_piece(
     )
 
 
-def _chain_to(
-    network: Network, node: onnx.NodeProto, made_here: set[str], on_chip: set[str]
-) -> list[onnx.NodeProto]:
+def _chain_to(network: Network, node: onnx.NodeProto, made_here: set[str], on_chip: set[str]) -> list[onnx.NodeProto]:
     """Return the Q and DQ nodes from a host result to `node`, or [] where they do not start at one."""
     chain = [node]
     while True:
@@ -481,9 +481,7 @@ def _read_elsewhere(network: Network, value: str, stage: int, groups: list[_Grou
     return False
 
 
-def _model(
-    network: Network, nodes: list[onnx.NodeProto], inputs: list[str], outputs: list[str], name: str
-) -> bytes:
+def _model(network: Network, nodes: list[onnx.NodeProto], inputs: list[str], outputs: list[str], name: str) -> bytes:
     order = {id(n): i for i, n in enumerate(network.nodes)}
     nodes = sorted(nodes, key=lambda n: order[id(n)])
     used = {name for n in nodes for name in _all_inputs(n)} | set(outputs)
@@ -499,14 +497,14 @@ def _model(
         [info(o) for o in outputs],
         [t for n, t in network.initializers.items() if n in used],
     )
-    model = onnx.helper.make_model(graph, opset_imports=list(network.proto.opset_import), functions=network.proto.functions)
+    model = onnx.helper.make_model(
+        graph, opset_imports=list(network.proto.opset_import), functions=network.proto.functions
+    )
     model.ir_version = min(network.proto.ir_version or 8, 10)
     return model.SerializeToString()
 
 
-def _passing(
-    network: Network, on_chip: set[str], made: dict[int, ChipPiece | HostPiece]
-) -> tuple[HostPiece, ...]:
+def _passing(network: Network, on_chip: set[str], made: dict[int, ChipPiece | HostPiece]) -> tuple[HostPiece, ...]:
     """Return a host piece for outputs that no node computes (inputs handed through, constants, bare Q and DQ)."""
     have = {v for p in made.values() if isinstance(p, HostPiece) for v in p.outputs}
     have |= {b.value for p in made.values() if isinstance(p, ChipPiece) for b in p.outputs}
@@ -530,7 +528,9 @@ def _passing(
             needed.append(producer)
             todo += [v for v in producer.input if v]
     model = _model(network, needed, inputs, missing, "outputs")
-    return (HostPiece(name="outputs", model=model, inputs=tuple(inputs), outputs=tuple(missing), reason="no computation"),)
+    return (
+        HostPiece(name="outputs", model=model, inputs=tuple(inputs), outputs=tuple(missing), reason="no computation"),
+    )
 
 
 def _macs(node: onnx.NodeProto, network: Network) -> int:
@@ -553,9 +553,7 @@ def _rows(group: _Group, network: Network) -> list[Placement]:
     compute = [n for n in group.nodes if n.op_type not in ("QuantizeLinear", "DequantizeLinear")]
     if not group.chip:
         return [
-            Placement(
-                node=named(n), op_type=n.op_type, where="host", reason=group.reason, macs=_macs(n, network)
-            )
+            Placement(node=named(n), op_type=n.op_type, where="host", reason=group.reason, macs=_macs(n, network))
             for n in compute
         ]
     work = sum(macs(op) for op in group.ops)

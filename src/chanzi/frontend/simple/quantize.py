@@ -71,7 +71,9 @@ def simplify(proto: onnx.ModelProto) -> onnx.ModelProto:
             ort.InferenceSession(proto.SerializeToString(), options, providers=["CPUExecutionProvider"])
         except Exception as error:
             first = (str(error).strip().splitlines() or ["failed"])[0]
-            raise ModelError(f"ONNX Runtime refuses the model: {first[:300]}", hint="check it with onnx.checker") from None
+            raise ModelError(
+                f"ONNX Runtime refuses the model: {first[:300]}", hint="check it with onnx.checker"
+            ) from None
         return onnx.load(options.optimized_model_filepath)
 
 
@@ -119,7 +121,9 @@ def quantize(
     """
     if scheme not in SCHEMES or method not in METHODS:
         wrong = scheme if scheme not in SCHEMES else method
-        raise ModelError(f"unknown quantization '{wrong}'", hint=f"schemes {', '.join(SCHEMES)}; methods {', '.join(METHODS)}")
+        raise ModelError(
+            f"unknown quantization '{wrong}'", hint=f"schemes {', '.join(SCHEMES)}; methods {', '.join(METHODS)}"
+        )
     from onnxruntime import quantization as q
 
     kinds = {"minmax": q.CalibrationMethod.MinMax, "percentile": q.CalibrationMethod.Percentile}
@@ -152,7 +156,9 @@ def quantize(
             if reader.seen == 0:
                 raise ModelError("no calibration frame", hint="give images, an .npz or an iterable of feeds") from None
             first = (str(error).strip().splitlines() or ["failed"])[0]
-            raise ModelError(f"quantization failed: {first[:300]}", hint="check that calibration fits the inputs") from None
+            raise ModelError(
+                f"quantization failed: {first[:300]}", hint="check that calibration fits the inputs"
+            ) from None
         return onnx.load(str(target))
 
 

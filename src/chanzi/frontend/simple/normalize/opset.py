@@ -11,7 +11,19 @@ from onnx import version_converter
 
 TARGET = 13
 # operators whose attributes became inputs between opset 9 and 13
-_CHANGED = {"Squeeze", "Unsqueeze", "Slice", "Pad", "Clip", "Upsample", "Resize", "ReduceSum", "Split", "Dropout", "TopK"}
+_CHANGED = {
+    "Squeeze",
+    "Unsqueeze",
+    "Slice",
+    "Pad",
+    "Clip",
+    "Upsample",
+    "Resize",
+    "ReduceSum",
+    "Split",
+    "Dropout",
+    "TopK",
+}
 
 
 def upgrade_opset(proto: onnx.ModelProto) -> onnx.ModelProto:
