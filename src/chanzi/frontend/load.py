@@ -17,7 +17,7 @@ def load(
     *,
     name: str = "",
     calibration: "str | Path | Iterable[Mapping[str, Any]] | None" = None,
-    scheme: str = "s8s8",
+    scheme: str = "u8s8",
     method: str = "minmax",
     shapes: Mapping[str, Sequence[int]] | None = None,
     progress: Progress | None = None,
@@ -86,11 +86,10 @@ def _quantized(
     exclude: Sequence[str],
     progress: Progress | None,
 ) -> Partition:
-    from chanzi.frontend.normalize import normalize
-    from chanzi.frontend.normalize.heads import decoding_nodes
     from chanzi.frontend.onnx_import import import_model
     from chanzi.frontend.partition import partition
-    from chanzi.frontend.quantize import quantize
+    from chanzi.frontend.simple.normalize import normalize
+    from chanzi.frontend.simple.quantize import quantize
 
     if calibration is None:
         raise ModelError(
@@ -100,15 +99,14 @@ def _quantized(
     if progress:
         progress("normalising")
     declared = net.declared_inputs, net.declared_outputs
-    net = normalize(net)
-    left = sorted({*exclude, *decoding_nodes(net)})
+    left = sorted(exclude)
     made = quantize(
-        model_of(net, infos=True),
+        normalize(model_of(net, infos=True)),
         calibration=calibration,
         scheme=scheme,
         method=method,
         exclude=left,
-        progress=progress,
+        progress=None,
     )
     cut = import_model(made, name=net.name)
     cut.declared_inputs, cut.declared_outputs = declared
