@@ -33,7 +33,7 @@ def load(
         What to call it.
     calibration
         For float networks: a folder of photos, an .npz, or feeds (dicts from input name to array).
-    scheme : {'s8s8', 'u8s8', 'none'}
+    scheme : {'u8s8', 's8s8', 'none'}
         Types of activations and weights; 'none' leaves a float network to the host.
     method : {'minmax', 'percentile', 'entropy'}
         How ranges are chosen.
