@@ -6,7 +6,7 @@ bits, so that is the same int32.
 """
 
 import numpy as np
-from numba import njit, prange
+from numba import njit
 
 from chanzi.sim.fast import micro
 
@@ -61,16 +61,9 @@ def _gather_row(mem, s, row, out, at):
         out[j] = 0
 
 
-@njit(cache=True, parallel=True, nogil=True)
-def gather(mem, s, first, count, out):
-    """Write `count` rows of a stream from row `first` on."""
-    for r in prange(count):
-        _gather_row(mem, s, first + r, out, r * s[ROW_BYTES])
-
-
 @njit(cache=True, nogil=True)
-def gather_serial(mem, s, first, count, out):
-    """Do the same on one thread."""
+def _gather(mem, s, first, count, out):
+    """Write `count` rows of a stream from row `first` on."""
     for r in range(count):
         _gather_row(mem, s, first + r, out, r * s[ROW_BYTES])
 
@@ -89,35 +82,25 @@ def _sum_row(data, at, n, signed):
 
 
 @njit(cache=True, nogil=True)
-def _pack_block(rows, row_bytes, n, block, packed):
-    """Interleave up to 64 rows: fours of k of 16 columns side by side; columns past n are zero."""
-    first = block * BLOCK
-    vectors = (min(BLOCK, n - first) + LANES - 1) // LANES
-    at = first * row_bytes
-    for g in range(row_bytes // 4):
-        for c in range(vectors * LANES):
-            column = first + c
-            if column < n:
-                source = column * row_bytes + g * 4
-                packed[at] = rows[source]
-                packed[at + 1] = rows[source + 1]
-                packed[at + 2] = rows[source + 2]
-                packed[at + 3] = rows[source + 3]
-            else:
-                packed[at] = 0
-                packed[at + 1] = 0
-                packed[at + 2] = 0
-                packed[at + 3] = 0
-            at += 4
+def pack(mem, s, first, last, packed, sums):
+    """Gather rows first .. last - 1 of B and pack them for the inner loop, 64 at a time (`first` is a multiple of 64).
 
-
-@njit(cache=True, parallel=True, nogil=True)
-def pack(rows, row_bytes, n, packed, sums):
-    """Pack gathered rows of B for the inner loop, and sum each."""
-    for block in prange((n + BLOCK - 1) // BLOCK):
-        _pack_block(rows, row_bytes, n, block, packed)
-        for column in range(block * BLOCK, min(n, block * BLOCK + BLOCK)):
-            sums[column] = _sum_row(rows, column * row_bytes, row_bytes, True)
+    Fours of k of 16 columns lie side by side; columns past the last are zero. `sums` takes each row's sum.
+    """
+    row_bytes = s[ROW_BYTES]
+    rows = np.empty(BLOCK * row_bytes, np.uint8)
+    for start in range(first, last, BLOCK):
+        n = min(BLOCK, last - start)
+        _gather(mem, s, s[FIRST] + start, n, rows)
+        at = start * row_bytes
+        for g in range(row_bytes // 4):
+            for c in range((n + LANES - 1) // LANES * LANES):
+                source = c * row_bytes + g * 4
+                for i in range(4):
+                    packed[at + i] = rows[source + i] if c < n else np.uint8(0)
+                at += 4
+        for c in range(n):
+            sums[start + c] = _sum_row(rows, c * row_bytes, row_bytes, True)
 
 
 @njit(cache=True, nogil=True)
@@ -243,27 +226,12 @@ def _tile(mem, s, A, first_row, rows, packed, column, correction, scale, table, 
             )
 
 
-@njit(cache=True, parallel=True, nogil=True)
-def dot_by_rows(mem, s, rows_per_task, packed, correction, scale, table, d, f, kept):
-    """Compute all; every task gathers its own rows and takes all columns."""
-    count = s[COUNT]
-    tasks = (count + rows_per_task - 1) // rows_per_task
-    for t in prange(tasks):
-        first = t * rows_per_task
-        rows = min(rows_per_task, count - first)
-        padded = (rows + ROWS - 1) // ROWS * ROWS
-        A = np.empty(padded * s[ROW_BYTES], np.uint8)
-        gather_serial(mem, s, s[FIRST] + first, rows, A)
-        for column in range(0, d[N], BLOCK):
-            _tile(mem, s, A, s[FIRST] + first, rows, packed, column, correction, scale, table, d, f, kept)
-
-
-@njit(cache=True, parallel=True, nogil=True)
-def dot_by_columns(mem, s, packed, correction, scale, table, d, f, kept):
-    """Compute all; rows are gathered once, every task takes up to 64 columns."""
-    count = s[COUNT]
-    padded = (count + ROWS - 1) // ROWS * ROWS
-    A = np.empty(padded * s[ROW_BYTES], np.uint8)
-    gather_serial(mem, s, s[FIRST], count, A)
-    for block in prange((d[N] + BLOCK - 1) // BLOCK):
-        _tile(mem, s, A, s[FIRST], count, packed, block * BLOCK, correction, scale, table, d, f, kept)
+@njit(cache=True, nogil=True)
+def dot(mem, s, first, last, column, end, chunk, packed, correction, scale, table, d, f, kept):
+    """Compute rows first .. last - 1 times columns column .. end - 1, gathering `chunk` rows at a time."""
+    A = np.empty((min(chunk, last - first) + ROWS - 1) // ROWS * ROWS * s[ROW_BYTES], np.uint8)
+    for start in range(first, last, chunk):
+        rows = min(chunk, last - start)
+        _gather(mem, s, s[FIRST] + start, rows, A)
+        for c in range(column, end, BLOCK):
+            _tile(mem, s, A, s[FIRST] + start, rows, packed, c, correction, scale, table, d, f, kept)

@@ -13,6 +13,7 @@ from chanzi.isa.fields import DotFlag, Opcode, VecFlag, VecKind
 from chanzi.isa.hazards import Span, streams
 from chanzi.isa.instruction import Instruction
 from chanzi.sim.fast import dot, vec
+from chanzi.sim.fast.workers import Workers
 
 Bytes = npt.NDArray[np.uint8]
 Operation = Callable[[], None]
@@ -29,7 +30,7 @@ class Memories:
     dram: Bytes
     scratchpads: list[Bytes]
     kept: list[npt.NDArray[np.int32]]
-    threads: int = 1
+    workers: Workers
 
 
 @dataclass(slots=True)
@@ -141,12 +142,10 @@ class CorePlan:
         fixed = np.full(n, ins.scale, np.float32)
         scale = self._parameter(ins.scale_base, 4 * n, "<f4") if flags & DotFlag.COLUMN_SCALE else lambda: fixed
         table = self._parameter(ins.table_base, 256, "u1") if flags & DotFlag.TABLE else lambda: _BLANK_TABLE
-        row_bytes = int(a[dot.ROW_BYTES])
-        threads = self.memories.threads
-        per_task = max(
-            dot.ROWS, min(_GATHER_BYTES // row_bytes, -(-ins.a_count // (3 * threads))) // dot.ROWS * dot.ROWS
-        )
-        by_rows = -(-ins.a_count // per_task) >= threads or n <= dot.BLOCK
+        workers = self.memories.workers
+        chunk = max(1, _GATHER_BYTES // int(a[dot.ROW_BYTES]) // dot.ROWS) * dot.ROWS
+        m, small = ins.a_count, ins.a_count * n * k < _SMALL * 64
+        by_rows = m >= 16 * dot.ROWS * workers.threads or n <= dot.BLOCK
         kept = self.kept
 
         def run() -> None:
@@ -155,10 +154,12 @@ class CorePlan:
             if bias is not None:
                 correction += bias()
             rest = (correction, scale(), table(), d, f, kept)
-            if by_rows:
-                dot.dot_by_rows(memory, a, per_task, data, *rest)
+            if small:
+                dot.dot(memory, a, 0, m, 0, n, chunk, data, *rest)
+            elif by_rows:
+                workers.run(lambda i, j: dot.dot(memory, a, i, j, 0, n, chunk, data, *rest), m, dot.ROWS)
             else:
-                dot.dot_by_columns(memory, a, data, *rest)
+                workers.run(lambda i, j: dot.dot(memory, a, 0, m, i, j, chunk, data, *rest), n, dot.BLOCK)
             if packed.last_use == index and not packed.constant:
                 packed.data = None
 
@@ -174,11 +175,13 @@ class CorePlan:
 
     def _pack(self, packed: _Packed, b: npt.NDArray[np.int64]) -> tuple[Bytes, npt.NDArray[np.int32]]:
         count, row_bytes = int(b[dot.COUNT]), int(b[dot.ROW_BYTES])
-        rows = np.empty(count * row_bytes, np.uint8)
         data = np.empty(-(-count // dot.LANES) * dot.LANES * row_bytes, np.uint8)
         sums = np.empty(count, np.int32)
-        dot.gather(self.memory, b, int(b[dot.FIRST]), count, rows)
-        dot.pack(rows, row_bytes, count, data, sums)
+        memory = self.memory
+        if count * row_bytes < _SMALL:
+            dot.pack(memory, b, 0, count, data, sums)
+        else:
+            self.memories.workers.run(lambda i, j: dot.pack(memory, b, i, j, data, sums), count, dot.BLOCK)
         packed.data = (data, sums)
         return packed.data
 
@@ -205,28 +208,38 @@ class CorePlan:
         v, f = _vec_numbers(ins)
         pixels = ins.rows * ins.columns
         taps = ins.taps_y * ins.taps_x
-        threads = self.memories.threads
-        parallel = threads > 1 and pixels > 1 and pixels * n * taps > _SMALL
-        v[vec.CHUNK] = max(1, -(-pixels // (4 * threads)))
+        unit = 1 if pixels * n * taps > _SMALL else pixels
         no_bias = np.zeros(n, np.int32)
         fixed = np.full(n, ins.scale, np.float32)
         blank = np.zeros(1, np.int16)
         bias = self._parameter(ins.bias_base, 4 * n, "<i4") if flags & VecFlag.BIAS else lambda: no_bias
         scale = self._parameter(ins.scale_base, 4 * n, "<f4") if flags & VecFlag.CHANNEL_SCALE else lambda: fixed
         table = self._parameter(ins.table_base, 256, "u1") if flags & VecFlag.TABLE else lambda: _BLANK_TABLE
-        kernel = vec.run_parallel if parallel else vec.run_serial
+        workers = self.memories.workers
+
+        def run(weights: npt.NDArray) -> None:
+            rest = (weights, bias(), scale(), table())
+            workers.run(lambda i, j: vec.pixels(memory, v, f, i, j, *rest), pixels, unit)
+
         if ins.kind != VecKind.MAC:
-            return lambda: kernel(memory, v, f, blank, bias(), scale(), table())
+            return lambda: run(blank)
         raw = self._parameter(ins.weight_base, taps * n, "i1" if ins.weight_signed else "u1")
         zero = np.int16(ins.weight_zero)
-        return lambda: kernel(memory, v, f, raw().astype(np.int16) - zero, bias(), scale(), table())
+        return lambda: run(raw().astype(np.int16) - zero)
 
     def _softmax(self, ins: Instruction) -> Operation:
         memory = self.memory
         v, f = _vec_numbers(ins)
-        v[vec.CHUNK] = max(1, -(-ins.rows * ins.columns // (4 * self.memories.threads)))
         table = self._parameter(ins.table_base, 1024, "<f4")
-        return lambda: vec.softmax(memory, v, f, table())
+        pixels = ins.rows * ins.columns
+        unit = 1 if pixels * ins.channels > _SMALL else pixels
+        workers = self.memories.workers
+
+        def run() -> None:
+            entries = table()
+            workers.run(lambda i, j: vec.softmax(memory, v, f, i, j, entries), pixels, unit)
+
+        return run
 
 
 def _runs(memory: Bytes, ins: Instruction, side: str, *, writeable: bool) -> Bytes:

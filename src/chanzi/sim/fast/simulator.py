@@ -1,7 +1,5 @@
 """Runs a compiled segment with prepared operations. Nothing heavy is imported before the first run."""
 
-import os
-import threading
 from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
@@ -12,11 +10,9 @@ from chanzi.isa.fields import ENGINE_OF, WAITS, Engine, Opcode
 from chanzi.isa.instruction import Instruction
 from chanzi.program.layout import Frame, read_outputs, write_inputs
 from chanzi.program.program import Compiled
-from chanzi.settings import THREADS
+from chanzi.sim.fast.workers import Workers, threads_wanted
 
 Bytes = npt.NDArray[np.uint8]
-_ONE_AT_A_TIME = threading.Lock()
-"""The thread pool below is one for the process and may not be entered twice."""
 
 
 class Simulator:
@@ -38,22 +34,21 @@ class Simulator:
         n = len(self.segment.cores)
         self.scratchpads: list[Bytes] = [np.zeros(core.scratchpad.bytes, np.uint8) for _ in range(n)]
         self._kept = [np.zeros(core.dim * core.dim, np.int32) for _ in range(n)]
+        self._workers = Workers(threads_wanted())
         self._frame: list[Callable[[], None]] | None = None
 
     def setup(self) -> None:
         """Run the setup code: weights that stay are loaded."""
-        with _ONE_AT_A_TIME:
-            for operation in self._prepare([core.setup for core in self.segment.cores]):
-                operation()
-            self._frame = self._prepare([core.frame for core in self.segment.cores])
+        for operation in self._prepare([core.setup for core in self.segment.cores]):
+            operation()
+        self._frame = self._prepare([core.frame for core in self.segment.cores])
 
     def step(self) -> None:
         """Run the frame code once on what lies in DRAM; setup first where it has not run yet."""
         if self._frame is None:
             self.setup()
-        with _ONE_AT_A_TIME:
-            for operation in self._frame or ():
-                operation()
+        for operation in self._frame or ():
+            operation()
 
     def run(self, inputs: Sequence[Mapping[str, Frame]]) -> list[dict[str, Frame]]:
         """Return the outputs of each frame.
@@ -78,21 +73,9 @@ class Simulator:
             return []
         from chanzi.sim.fast.prepare import CorePlan, Memories
 
-        memories = Memories(self.compiled.chip, self.dram, self.scratchpads, self._kept, _threads())
+        memories = Memories(self.compiled.chip, self.dram, self.scratchpads, self._kept, self._workers)
         plans = [CorePlan(memories, n, instructions) for n, instructions in enumerate(code)]
         return [plans[core].prepare(index) for core, index in order]
-
-
-def _threads() -> int:
-    """Return how many threads to use, and tell the thread pool."""
-    import numba
-
-    wanted = THREADS.get()
-    most = numba.config.NUMBA_NUM_THREADS
-    chosen = int(wanted) if wanted.isdecimal() else 0
-    threads = min(chosen or (os.cpu_count() or 1), most)
-    numba.set_num_threads(threads)
-    return threads
 
 
 def interleave(code: Sequence[Sequence[Instruction]]) -> list[tuple[int, int]]:

@@ -1,15 +1,15 @@
 """VEC for the fast simulator: loops over lines, pixels, taps and channels; the innermost runs over channels."""
 
 import numpy as np
-from numba import njit, prange
+from numba import njit
 
 from chanzi.sim.fast.dot import requantize
 
 # Where an instruction's numbers lie in its int64 array.
 KIND, BASE, LINE_STRIDE, HEIGHT, WIDTH, X_STEP, TAP_X, PAD_X, PAD_Y, Y_STEP, TAP_Y, TAPS_Y, TAPS_X = range(13)
 ROWS, COLUMNS, CHANNELS, OUT_BASE, OUT_Y, OUT_X, SECOND_BASE, SECOND_Y, SECOND_X = range(13, 22)
-FLIP, ZERO_IN, SECOND_FLIP, SECOND_ZERO, ZERO, USE_TABLE, CLAMP, SCALAR, CHUNK = range(22, 31)
-VEC_INTS = 31
+FLIP, ZERO_IN, SECOND_FLIP, SECOND_ZERO, ZERO, USE_TABLE, CLAMP, SCALAR = range(22, 30)
+VEC_INTS = 30
 SCALE_A, SCALE_B, SCALE, LOW, HIGH = range(5)
 VEC_FLOATS = 5
 
@@ -162,7 +162,7 @@ def _pixel(mem, v, f, y, x, weight, bias, scale, table, total, value, out):
 
 
 @njit(cache=True, nogil=True)
-def _pixels(mem, v, f, first, last, weight, bias, scale, table):
+def pixels(mem, v, f, first, last, weight, bias, scale, table):
     """Compute output pixels first .. last - 1, counted along the lines."""
     n = v[CHANNELS]
     total = np.empty(n, np.int32)
@@ -171,21 +171,6 @@ def _pixels(mem, v, f, first, last, weight, bias, scale, table):
     for p in range(first, last):
         y, x = divmod(p, v[COLUMNS])
         _pixel(mem, v, f, y, x, weight, bias, scale, table, total, value, out)
-
-
-@njit(cache=True, parallel=True, nogil=True)
-def run_parallel(mem, v, f, weight, bias, scale, table):
-    """Compute all output pixels, CHUNK at a time."""
-    pixels = v[ROWS] * v[COLUMNS]
-    chunk = v[CHUNK]
-    for t in prange((pixels + chunk - 1) // chunk):
-        _pixels(mem, v, f, t * chunk, min(pixels, (t + 1) * chunk), weight, bias, scale, table)
-
-
-@njit(cache=True, nogil=True)
-def run_serial(mem, v, f, weight, bias, scale, table):
-    """Compute all output pixels on one thread."""
-    _pixels(mem, v, f, 0, v[ROWS] * v[COLUMNS], weight, bias, scale, table)
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
@@ -212,14 +197,11 @@ def _softmax_pixel(mem, v, f, y, x, table, value, out):
         mem[at + c] = out[c]
 
 
-@njit(cache=True, parallel=True, nogil=True, error_model="numpy")
-def softmax(mem, v, f, table):
-    """Compute softmax of all pixels, CHUNK at a time."""
-    pixels = v[ROWS] * v[COLUMNS]
-    chunk = v[CHUNK]
-    for t in prange((pixels + chunk - 1) // chunk):
-        value = np.empty(v[CHANNELS], np.float32)
-        out = np.empty(v[CHANNELS], np.uint8)
-        for p in range(t * chunk, min(pixels, (t + 1) * chunk)):
-            y, x = divmod(p, v[COLUMNS])
-            _softmax_pixel(mem, v, f, y, x, table, value, out)
+@njit(cache=True, nogil=True, error_model="numpy")
+def softmax(mem, v, f, first, last, table):
+    """Compute softmax of output pixels first .. last - 1."""
+    value = np.empty(v[CHANNELS], np.float32)
+    out = np.empty(v[CHANNELS], np.uint8)
+    for p in range(first, last):
+        y, x = divmod(p, v[COLUMNS])
+        _softmax_pixel(mem, v, f, y, x, table, value, out)
