@@ -69,9 +69,7 @@ def fuse_tables(graph: Graph) -> Graph:
     return dataclasses.replace(graph, ops=tuple(op for op in ops if op is not None))
 
 
-def _fold_concat_tables(
-    op: Concat, ops: list[Op | None], producer: dict[str, int], readers: dict[str, int]
-) -> Concat:
+def _fold_concat_tables(op: Concat, ops: list[Op | None], producer: dict[str, int], readers: dict[str, int]) -> Concat:
     xs, tables = list(op.xs), list(op.tables)
     for i, (x, table) in enumerate(zip(op.xs, op.tables, strict=True)):
         at = producer.get(x.name)

@@ -15,7 +15,21 @@ from typing import Any, Literal
 import numpy as np
 import numpy.typing as npt
 
-from chanzi.graph.ops import Binary, Concat, Const, Conv, Lookup, MatMul, Pad, Permute, Pool, Resize, Slice, Softmax, Tensor
+from chanzi.graph.ops import (
+    Binary,
+    Concat,
+    Const,
+    Conv,
+    Lookup,
+    MatMul,
+    Pad,
+    Permute,
+    Pool,
+    Resize,
+    Slice,
+    Softmax,
+    Tensor,
+)
 from chanzi.isa.fields import Engine
 from chanzi.isa.instruction import Instruction
 

@@ -320,9 +320,7 @@ def _views(
             start = item.starts if isinstance(item, Slice) else (0, 0, 0)
             of = base[item.x.name]
             base[y] = _Place(of.root, of.y0 + start[0], of.x0 + start[1], of.byte)
-            sources[y] = tuple(
-                dataclasses.replace(s, shift=s.shift + start[0]) for s in sources[item.x.name]
-            )
+            sources[y] = tuple(dataclasses.replace(s, shift=s.shift + start[0]) for s in sources[item.x.name])
             continue
         base[y] = places.get(y, _Place(y))
         if isinstance(item, Concat):

@@ -137,9 +137,7 @@ def _adjacent(node: Node, layout: Layout) -> bool:
     )
 
 
-def _pixels_packed(
-    op: Conv, shape: tuple[int, int, int], core: Core, window: Callable[[int], tuple[int, int]]
-) -> int:
+def _pixels_packed(op: Conv, shape: tuple[int, int, int], core: Core, window: Callable[[int], tuple[int, int]]) -> int:
     """Return how many neighbouring pixels one row of the array computes.
 
     A narrow layer leaves columns idle and drains rows of few bytes. A row that computes g pixels reads the window of
@@ -388,9 +386,7 @@ def _phase_taps(phase: int, stride: int, dilation: int, pad: int, kernel: int) -
     Output o = stride * q + phase takes input q + offset times kernel k where o + pad - k * dilation = stride * input.
     """
     taps = [
-        ((phase + pad - k * dilation) // stride, k)
-        for k in range(kernel)
-        if (phase + pad - k * dilation) % stride == 0
+        ((phase + pad - k * dilation) // stride, k) for k in range(kernel) if (phase + pad - k * dilation) % stride == 0
     ]
     return sorted(taps)
 

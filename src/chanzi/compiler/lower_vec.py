@@ -167,9 +167,7 @@ def lower_depthwise(node: Node, layout: Layout, core: Core) -> tuple[Part, ...]:
 
 def _spans(size: int, out: int, kernel: int, step: int, dilation: int, before: int) -> list[tuple[int, int, int]]:
     """Return [(first output, one past last, taps inside the map)]: runs of outputs with equally many taps inside."""
-    counts = [
-        sum(0 <= o * step - before + k * dilation < size for k in range(kernel)) for o in range(out)
-    ]
+    counts = [sum(0 <= o * step - before + k * dilation < size for k in range(kernel)) for o in range(out)]
     spans: list[tuple[int, int, int]] = []
     for o, n in enumerate(counts):
         if spans and spans[-1][2] == n:
@@ -325,9 +323,7 @@ def lower_resize(node: Node, layout: Layout, core: Core) -> tuple[Part, ...]:
     return tuple(parts)
 
 
-def _linear(
-    op: Resize, view: View, core: Core, py: int, px: int
-) -> tuple[_Window, Fields, tuple[Constant, ...]]:
+def _linear(op: Resize, view: View, core: Core, py: int, px: int) -> tuple[_Window, Fields, tuple[Constant, ...]]:
     oy, *wy = linear_phase(py, op.factors[0], op.half_pixel)
     ox, *wx = linear_phase(px, op.factors[1], op.half_pixel)
     whole = sum(wy) * sum(wx)

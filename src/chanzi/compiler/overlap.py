@@ -33,7 +33,9 @@ def _jobs(unit: Unit) -> list[Job]:
     return [*unit.loads, *unit.jobs, *unit.stores]
 
 
-def place_by_node(units: Sequence[Sequence[Unit]], sizes: dict[str, int], core: Core, pinned: Sequence[str]) -> Ahead | None:
+def place_by_node(
+    units: Sequence[Sequence[Unit]], sizes: dict[str, int], core: Core, pinned: Sequence[str]
+) -> Ahead | None:
     """Return addresses for buffers that live from the first node that names them to the last, or None if too large."""
     bank, capacity = core.scratchpad.bank_bytes, core.scratchpad.banks
     alive: dict[str, tuple[int, int]] = {}
@@ -90,9 +92,7 @@ class _Clock:
     def _ranges(self, job: Job) -> list[tuple[int, int, bool]]:
         found = self.ranges.get(id(job))
         if found is None:
-            fields = {
-                r.field: self.address[r.buffer] + r.offset for r in job.refs if not r.buffer.startswith("dram:")
-            }
+            fields = {r.field: self.address[r.buffer] + r.offset for r in job.refs if not r.buffer.startswith("dram:")}
             found = [
                 (low // self.bank, (high - 1) // self.bank + 1, stream.late)
                 for stream in streams(replace(job.ins, **fields))

@@ -45,7 +45,9 @@ class _Plan:
     cycles: int = 0
 
 
-def compile_graph(graph: Graph, chip: Chip, options: Options | None = None, *, dump_dir: Path | None = None) -> Compiled:
+def compile_graph(
+    graph: Graph, chip: Chip, options: Options | None = None, *, dump_dir: Path | None = None
+) -> Compiled:
     """Compile `graph` for `chip`.
 
     Raises
@@ -318,5 +320,3 @@ def _buffers(plan: _Plan, frames: int) -> tuple[Buffer, ...]:
         for core in range(frames)
         for name, (first, last) in plan.placed.lifetime.items()
     )
-
-

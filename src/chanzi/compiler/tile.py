@@ -53,7 +53,7 @@ def dram_key(storage: str) -> str:
     return f"dram:{storage}"
 
 
-IMAGE = "dram:image"
+IMAGE = "dram:\0"  # no tensor has this name
 
 
 MIN_STRIPE_CYCLES = 300
@@ -149,7 +149,9 @@ class Tiler:
         low = min(max(first, 0), operand.height - 1)
         return low, max(min(end, operand.height), low + 1)
 
-    def _operand(self, part: Part, operand: Operand, y0: int, y1: int, staged: dict[str, tuple[str, int]]) -> tuple[Fields, Ref]:
+    def _operand(
+        self, part: Part, operand: Operand, y0: int, y1: int, staged: dict[str, tuple[str, int]]
+    ) -> tuple[Fields, Ref]:
         low, end = self._lines(operand, y0, y1)
         fields: Fields = {}
         if operand.pad_field is not None:
@@ -240,9 +242,7 @@ class Tiler:
                 "base_step2": line,
             }
         ins = Store(layer=layer, **shape)
-        store = self._job(
-            Engine.STORE, layer, ins, (Ref("base", name, 0), Ref("dram", dram_key(storage.key), address))
-        )
+        store = self._job(Engine.STORE, layer, ins, (Ref("base", name, 0), Ref("dram", dram_key(storage.key), address)))
         return fields, Ref(field_name, name, 0), [store]
 
     # ---- nodes ----
@@ -253,7 +253,15 @@ class Tiler:
         units = self.out.units[-1]
         # parts of equal shape that write the same lines advance together; others (a turned operand, edges of an average
         # pool) cannot be cut at the same place
-        uniform = len({(p.height, p.width, p.output.y_scale, p.output.tensor, p.output.line0 // p.output.y_scale) for p in parts}) == 1
+        uniform = (
+            len(
+                {
+                    (p.height, p.width, p.output.y_scale, p.output.tensor, p.output.line0 // p.output.y_scale)
+                    for p in parts
+                }
+            )
+            == 1
+        )
         blocks = [self._blocks(p) for p in parts]
         stripes = self._stripes(parts) if uniform else None
         if stripes is None:
@@ -376,9 +384,7 @@ class Tiler:
 
     def _blocks_outermost(self, parts: tuple[Part, ...], stripes: int, blocks: int) -> bool:
         weights = sum(c.data.size for p in parts for c in p.constants)
-        maps = sum(
-            o.height * o.storage.line_bytes for p in parts for o in p.operands if self._in_dram(o.storage)
-        )
+        maps = sum(o.height * o.storage.line_bytes for p in parts for o in p.operands if self._in_dram(o.storage))
         return weights + maps * blocks <= weights * stripes + maps
 
     def _stripes(self, parts: tuple[Part, ...]) -> list[tuple[int, int]]:
