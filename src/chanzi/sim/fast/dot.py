@@ -41,8 +41,7 @@ def _gather_row(mem, s, row, out, at):
         line = y * s[Y_STEP] + ty * s[TAP_Y] - s[PAD_Y]
         if line < 0 or line >= s[HEIGHT]:
             end = o + s[TAPS_X] * run
-            for j in range(o, end):
-                out[j] = fill
+            out[o:end] = fill
             o = end
             continue
         base = s[BASE] + line * s[LINE_STRIDE]
@@ -50,15 +49,14 @@ def _gather_row(mem, s, row, out, at):
             start = x * s[X_STEP] + tx * s[TAP_X] - s[PAD_X]
             low = min(max(0, -start), run)
             high = max(min(run, s[WIDTH] - start), low)
-            for j in range(low):
-                out[o + j] = fill
-            for j in range(low, high):
-                out[o + j] = mem[base + start + j] ^ flip
-            for j in range(high, run):
-                out[o + j] = fill
+            if high - low < run:
+                out[o : o + run] = fill
+            source = mem[base + start + low : base + start + high]
+            target = out[o + low : o + high]
+            for j in range(high - low):
+                target[j] = source[j] ^ flip
             o += run
-    for j in range(o, at + s[ROW_BYTES]):
-        out[j] = 0
+    out[o : at + s[ROW_BYTES]] = 0
 
 
 @njit(cache=True, nogil=True)
@@ -72,12 +70,13 @@ def _gather(mem, s, first, count, out):
 def _sum_row(data, at, n, signed):
     """Return the sum of n bytes."""
     total = np.int32(0)
+    row = data[at : at + n]
     if signed:
-        for j in range(at, at + n):
-            total += np.int32(np.int8(data[j]))
+        for j in range(n):
+            total += np.int32(np.int8(row[j]))
     else:
-        for j in range(at, at + n):
-            total += np.int32(data[j])
+        for j in range(n):
+            total += np.int32(row[j])
     return total
 
 
@@ -95,9 +94,11 @@ def pack(mem, s, first, last, packed, sums):
         at = start * row_bytes
         for g in range(row_bytes // 4):
             for c in range((n + LANES - 1) // LANES * LANES):
-                source = c * row_bytes + g * 4
-                for i in range(4):
-                    packed[at + i] = rows[source + i] if c < n else np.uint8(0)
+                if c < n:
+                    source = c * row_bytes + g * 4
+                    packed[at : at + 4] = rows[source : source + 4]
+                else:
+                    packed[at : at + 4] = 0
                 at += 4
         for c in range(n):
             sums[start + c] = _sum_row(rows, c * row_bytes, row_bytes, True)
@@ -140,15 +141,16 @@ def _second_stage(mem, residual, n, d, f, value, out):
     res_flip_byte = np.uint8(res_flip)
     mid_scale = f[MID_SCALE]
     res_scale = f[RES_SCALE]
+    other = mem[residual : residual + n]
     if d[MODE] == ADD:
         for c in range(n):
             mine = np.float32(np.int32(out[c] ^ mid_flip_byte) - mid_zero) * mid_scale
-            theirs = np.float32(np.int32(mem[residual + c] ^ res_flip_byte) - res_zero) * res_scale
+            theirs = np.float32(np.int32(other[c] ^ res_flip_byte) - res_zero) * res_scale
             value[c] = mine + theirs
     else:
         for c in range(n):
             mine = np.float32(np.int32(out[c] ^ mid_flip_byte) - mid_zero)
-            theirs = np.float32(np.int32(mem[residual + c] ^ res_flip_byte) - res_zero)
+            theirs = np.float32(np.int32(other[c] ^ res_flip_byte) - res_zero)
             value[c] = (mine * theirs) * mid_scale
     requantize(value, n, f[OUT_LOW], f[OUT_HIGH], np.int32(d[OUT_ZERO]), out)
 
@@ -158,23 +160,29 @@ def _drain_row(mem, row, width, total, t_at, first, n, extra, correction, scale,
     """Write one row of a block: n columns from column `first` on."""
     mode = d[MODE]
     shift = np.int32(extra)
+    sums = total[t_at : t_at + n]
+    fixed = correction[first : first + n]
+    for c in range(n):
+        sums[c] = np.int32(sums[c] + fixed[c] + shift)
+    held = kept[k_row * d[KEPT_ROW] + first :]
     if d[CONTINUES]:
         for c in range(n):
-            total[t_at + c] += kept[k_row * d[KEPT_ROW] + first + c]
+            sums[c] += held[c]
     if mode == HOLD:
         for c in range(n):
-            kept[k_row * d[KEPT_ROW] + first + c] = np.int32(total[t_at + c] + correction[first + c] + shift)
+            held[c] = sums[c]
         return
     y, x = divmod(row, width)
     if mode == RAW:
         at = d[OUT_BASE] + y * d[OUT_Y] + x * d[OUT_X] + 4 * first
         for c in range(n):
-            word = np.uint32(np.int32(total[t_at + c] + correction[first + c] + shift))
+            word = np.uint32(sums[c])
             for i in range(4):
                 mem[at + 4 * c + i] = np.uint8((word >> np.uint32(8 * i)) & np.uint32(255))
         return
+    factor = scale[first : first + n]
     for c in range(n):
-        value[c] = np.float32(np.int32(total[t_at + c] + correction[first + c] + shift)) * scale[first + c]
+        value[c] = np.float32(sums[c]) * factor[c]
     requantize(value, n, f[LOW], f[HIGH], np.int32(d[ZERO]), out)
     if d[USE_TABLE]:
         for c in range(n):
@@ -183,8 +191,7 @@ def _drain_row(mem, row, width, total, t_at, first, n, extra, correction, scale,
         residual = d[RES_BASE] + y * d[RES_Y] + x * d[RES_X] + first
         _second_stage(mem, residual, n, d, f, value, out)
     at = d[OUT_BASE] + y * d[OUT_Y] + x * d[OUT_X] + first
-    for c in range(n):
-        mem[at + c] = out[c]
+    mem[at : at + n] = out[:n]
 
 
 @njit(cache=True, nogil=True)

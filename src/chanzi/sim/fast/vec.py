@@ -38,14 +38,16 @@ def _taps_sum(mem, v, y, x, weight, total):
                 start = min(max(start, 0), v[WIDTH] - n)
             low = min(max(0, -start), n)
             high = max(min(n, v[WIDTH] - start), low)
-            at = base + start
+            x_bytes = mem[base + start + low : base + start + high]
+            sums = total[low:high]
             if weighted:
                 w_at = (ty * v[TAPS_X] + tx) * n
-                for c in range(low, high):
-                    total[c] += (np.int32(mem[at + c] ^ flip) - zero) * np.int32(weight[w_at + c])
+                factors = weight[w_at + low : w_at + high]
+                for c in range(high - low):
+                    sums[c] += (np.int32(x_bytes[c] ^ flip) - zero) * np.int32(factors[c])
             else:
-                for c in range(low, high):
-                    total[c] += np.int32(mem[at + c] ^ flip) - zero
+                for c in range(high - low):
+                    sums[c] += np.int32(x_bytes[c] ^ flip) - zero
 
 
 @njit(cache=True, nogil=True)
@@ -68,9 +70,10 @@ def _taps_max(mem, v, y, x, out):
                 start = min(max(start, 0), v[WIDTH] - n)
             low = min(max(0, -start), n)
             high = max(min(n, v[WIDTH] - start), low)
-            at = base + start
-            for c in range(low, high):
-                out[c] = max(out[c], np.uint8(mem[at + c] ^ flip))
+            x_bytes = mem[base + start + low : base + start + high]
+            best = out[low:high]
+            for c in range(high - low):
+                best[c] = max(best[c], np.uint8(x_bytes[c] ^ flip))
 
 
 @njit(cache=True, nogil=True)
@@ -90,12 +93,12 @@ def _operand(mem, v, y, x, out):
         low = n
         high = n
     at = v[BASE] + line * v[LINE_STRIDE] + start
-    for c in range(low):
-        out[c] = zero
-    for c in range(low, high):
-        out[c] = mem[at + c] ^ flip
-    for c in range(high, n):
-        out[c] = zero
+    out[:low] = zero
+    out[high:n] = zero
+    x_bytes = mem[at + low : at + high]
+    inside = out[low:high]
+    for c in range(high - low):
+        inside[c] = x_bytes[c] ^ flip
 
 
 @njit(cache=True, nogil=True)
@@ -118,13 +121,15 @@ def _two_operands(mem, v, f, y, x, value, out):
         else:
             for c in range(n):
                 value[c] = (np.float32(np.int32(out[c]) - zero_a) * b) * scale
-    elif v[KIND] == ADD:
+        return
+    second = mem[at : at + n]
+    if v[KIND] == ADD:
         for c in range(n):
-            b = np.float32(np.int32(mem[at + c] ^ flip) - zero_b) * scale_b
+            b = np.float32(np.int32(second[c] ^ flip) - zero_b) * scale_b
             value[c] = np.float32(np.int32(out[c]) - zero_a) * scale_a + b
     else:
         for c in range(n):
-            b = np.float32(np.int32(mem[at + c] ^ flip) - zero_b)
+            b = np.float32(np.int32(second[c] ^ flip) - zero_b)
             value[c] = (np.float32(np.int32(out[c]) - zero_a) * b) * scale
 
 
@@ -157,8 +162,7 @@ def _pixel(mem, v, f, y, x, weight, bias, scale, table, total, value, out):
         for c in range(n):
             out[c] = table[out[c]]
     at = v[OUT_BASE] + y * v[OUT_Y] + x * v[OUT_X]
-    for c in range(n):
-        mem[at + c] = out[c]
+    mem[at : at + n] = out
 
 
 @njit(cache=True, nogil=True)
@@ -193,8 +197,7 @@ def _softmax_pixel(mem, v, f, y, x, table, value, out):
         value[c] = (value[c] * scale) / total
     requantize(value, n, f[LOW], f[HIGH], np.int32(v[ZERO]), out)
     at = v[OUT_BASE] + y * v[OUT_Y] + x * v[OUT_X]
-    for c in range(n):
-        mem[at + c] = out[c]
+    mem[at : at + n] = out
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
