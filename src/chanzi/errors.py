@@ -6,6 +6,8 @@ The command line prints these as one line and exits 2; a traceback always means 
 import difflib
 from collections.abc import Iterable
 
+_MAX_CHARACTERS = 400
+
 
 class ChanziError(Exception):
     """A user-facing error.
@@ -19,12 +21,20 @@ class ChanziError(Exception):
     """
 
     def __init__(self, message: str, *, hint: str = "") -> None:
-        super().__init__(message)
-        self.hint = hint
+        super().__init__(_one_line(message))
+        self.hint = _one_line(hint)
 
     def __str__(self) -> str:
         message = super().__str__()
         return f"{message} ({self.hint})" if self.hint else message
+
+
+def _one_line(text: str) -> str:
+    """Return `text` as one printable line: names in a damaged file may hold anything, and any amount of it."""
+    if len(text) > _MAX_CHARACTERS:
+        text = f"{text[: _MAX_CHARACTERS // 2]} ... {text[-_MAX_CHARACTERS // 2 :]}"
+    text = " ".join(text.split())
+    return "".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in text)
 
 
 class ChipError(ChanziError):

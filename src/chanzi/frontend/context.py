@@ -1,5 +1,6 @@
 """What the operators' translators share: views of the values, quantized constants, and the graph's operators so far."""
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
@@ -11,6 +12,8 @@ from chanzi.frontend.layout import Form, Refused, Shape, View, form_of_shape
 from chanzi.frontend.network import Network, Node
 from chanzi.graph.ops import Op, Permute, Quant, Tensor
 
+LARGEST_MAP = 1 << 28
+"""Elements of a map that the compiler is asked to place; no frame of a camera comes near."""
 CLAMPS = frozenset({"Relu", "Clip"})
 MOVES = frozenset({"Reshape", "Transpose", "Flatten", "Squeeze", "Unsqueeze", "Identity", "Slice", "Split", "MaxPool"})
 
@@ -54,6 +57,8 @@ class Context:
 
     def tensor(self, stem: str, shape: tuple[int, int, int], quant: Quant) -> Tensor:
         """Make a tensor."""
+        if math.prod(shape) > LARGEST_MAP:
+            raise Refused(f"a map of {math.prod(shape)} elements")
         return Tensor(name=self.unique(stem), shape=shape, quant=quant)
 
     def emit(self, op: Op) -> None:
@@ -71,6 +76,8 @@ class Context:
         shape = self.net.shape(name)
         if shape is None:
             raise Refused("shapes that are known only while it runs")
+        if math.prod(shape) > LARGEST_MAP:
+            raise Refused(f"a map of {math.prod(shape)} elements")
         return shape
 
     def view(self, name: str) -> View:

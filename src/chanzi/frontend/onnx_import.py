@@ -205,9 +205,23 @@ def _network(proto: Any, title: str) -> Network:
             if _constant(net, item):
                 continue
         net.nodes.append(_node(item, index))
+    _check_names(net)
     net.inputs = [item.name for item in graph.input if item.name not in net.tensors]
     _sort(net)
     return net
+
+
+def _check_names(net: Network) -> None:
+    """Refuse names that are no text, and give nodes that share one a number: the cut into pieces goes by names."""
+    seen: set[str] = set()
+    for index, node in enumerate(net.nodes):
+        if not all(
+            isinstance(text, str) for text in (node.name, node.op_type, node.domain, *node.reads, *node.outputs)
+        ):
+            raise ModelError(f"'{net.name}' has names that are not UTF-8 text", hint="the file is damaged")
+        while node.name in seen:
+            node.name = f"{node.name}#{index}"
+        seen.add(node.name)
 
 
 def _check_tensor(tensor: Any, name: str) -> None:

@@ -103,6 +103,8 @@ def stored_constant(net: Network, dequantize: Node, quantize: Node | None = None
     scale, zero = net.constant(dequantize.input(1)), net.constant(dequantize.input(2))
     if scale is None or (dequantize.input(2) and zero is None) or dequantize.get("block_size"):
         return None
+    if not np.all(np.isfinite(scale) & (scale >= _TINY)):
+        return None
     axis = int(dequantize.get("axis", 1))
     if quantize is None:
         values = net.constant(dequantize.input(0))
