@@ -86,10 +86,11 @@ def _quantized(
     exclude: Sequence[str],
     progress: Progress | None,
 ) -> Partition:
+    from chanzi.frontend.normalize import normalize
+    from chanzi.frontend.normalize.heads import decoding_nodes
     from chanzi.frontend.onnx_import import import_model
     from chanzi.frontend.partition import partition
-    from chanzi.frontend.simple.normalize import normalize
-    from chanzi.frontend.simple.quantize import quantize
+    from chanzi.frontend.quantize import quantize
 
     if calibration is None:
         raise ModelError(
@@ -99,14 +100,15 @@ def _quantized(
     if progress:
         progress("normalising")
     declared = net.declared_inputs, net.declared_outputs
-    left = sorted(exclude)
+    net = normalize(net)
+    left = sorted({*exclude, *decoding_nodes(net)})
     made = quantize(
-        normalize(model_of(net, infos=True)),
+        model_of(net, infos=True),
         calibration=calibration,
         scheme=scheme,
         method=method,
         exclude=left,
-        progress=None,
+        progress=progress,
     )
     cut = import_model(made, name=net.name)
     cut.declared_inputs, cut.declared_outputs = declared

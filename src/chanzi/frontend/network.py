@@ -107,13 +107,17 @@ class Network:
 
     def add_constant(self, value: Array, name: str = "constant") -> str:
         """Make a new constant and return its name."""
+        made = self.fresh(name)
+        self.set_constant(made, value)
+        return made
+
+    def set_constant(self, name: str, value: Array) -> None:
+        """Make a value constant."""
         from onnx import helper
 
-        made = self.fresh(name)
         value = np.asarray(value)
-        self._numbers[made] = value
-        self.infos[made] = Info(helper.np_dtype_to_tensor_dtype(value.dtype), value.shape)
-        return made
+        self._numbers[name] = value
+        self.infos[name] = Info(helper.np_dtype_to_tensor_dtype(value.dtype), value.shape)
 
     def fresh(self, stem: str) -> str:
         """Return a value name that is not taken."""
