@@ -5,6 +5,7 @@ import numpy as np
 from chanzi.chip import load_chip
 from chanzi.compiler import compile_graph
 from chanzi.graph.ops import Conv, Graph, Quant, Tensor
+from chanzi.graph.plan import Placement
 from chanzi.program.model import Binding, ChipStep, CompiledModel, HostStep, TensorInfo
 from chanzi.program.program import Options
 
@@ -48,5 +49,6 @@ def small_model() -> CompiledModel:
         steps=(ChipStep(segment=segment, inputs=(into,), outputs=(out,)), host),
         source_sha256="00" * 32,
         quantization={"scheme": "u8s8"},
+        placement=(Placement(node="n0", op_type="Erf", where="host", reason="no kernel"),),
         attachments={"judge.onnx": b"q" * 5000},
     )

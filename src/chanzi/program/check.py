@@ -59,6 +59,8 @@ def check_model(model: CompiledModel, origin: str) -> None:
         for name in reads:
             _require(name in known, origin, f"step {shown(step.name)} reads {shown(name)}, which nothing wrote")
         known.update(writes)
+    for row in model.placement:
+        _require(0 <= row.macs < 1 << 62, origin, f"node {shown(row.node)} has {row.macs} MACs")
     for info in model.outputs:
         _require(info.name in known, origin, f"nothing writes the output {shown(info.name)}")
 

@@ -15,6 +15,7 @@ import numpy as np
 from chanzi.chip.load import dump_chip, parse_chip
 from chanzi.errors import ChipError, ProgramError
 from chanzi.graph.ops import Quant
+from chanzi.graph.plan import Placement
 from chanzi.isa.instruction import decode, encode
 from chanzi.program.check import check_model, expand_runs
 from chanzi.program.model import Binding, ChipStep, CompiledModel, HostStep, Step, TensorInfo
@@ -86,6 +87,7 @@ class _Meta(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     inputs: tuple[TensorInfo, ...]
     outputs: tuple[TensorInfo, ...]
     steps: tuple[_ChipMeta | _HostMeta, ...]
+    placement: tuple[Placement, ...]
 
 
 def write(path: "str | Path", model: CompiledModel) -> int:
@@ -158,6 +160,7 @@ def to_sections(model: CompiledModel) -> dict[str, bytes | memoryview]:
         inputs=model.inputs,
         outputs=model.outputs,
         steps=tuple(steps),
+        placement=model.placement,
     )
     sections["meta.json"] = msgspec.json.encode(meta)
     return sections
@@ -257,6 +260,7 @@ def from_sections(sections: Sections, *, origin: str) -> CompiledModel:
         steps=tuple(steps),
         source_sha256=meta.source_sha256,
         quantization=meta.quantization,
+        placement=meta.placement,
         attachments=attachments,
     )
     check_model(model, origin)

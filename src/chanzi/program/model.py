@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from chanzi.chip.chip import Chip
+from chanzi.graph.plan import Placement
 from chanzi.program.program import Compiled, Options, Segment
 
 _DTYPE_OF = {
@@ -128,6 +129,8 @@ class CompiledModel:
     quantization : dict
         How the network came to its integers: scheme, method, frames of calibration; empty for QDQ networks taken as
         they are.
+    placement : tuple of Placement
+        Where each ONNX node runs, and why there.
     attachments : mapping of str to bytes
         What other parts of Chanzi keep with a program ("judge.onnx": the QDQ network); no meaning here.
     """
@@ -140,11 +143,19 @@ class CompiledModel:
     steps: tuple[Step, ...]
     source_sha256: str = ""
     quantization: Mapping[str, str] = field(default_factory=dict)
+    placement: tuple[Placement, ...] = ()
     attachments: Mapping[str, bytes | memoryview] = field(default_factory=dict)
 
     def compiled(self, step: ChipStep) -> Compiled:
         """Return what a simulator takes for `step`."""
         return Compiled(chip=self.chip, segment=step.segment, options=self.options)
+
+    @property
+    def macs_share(self) -> float:
+        """Share of the multiply-accumulates that run on the chip (1.0 where there are none)."""
+        chip = sum(row.macs for row in self.placement if row.where == "chip")
+        total = sum(row.macs for row in self.placement)
+        return chip / total if total else 1.0
 
     @property
     def chip_steps(self) -> tuple[ChipStep, ...]:
