@@ -165,8 +165,6 @@ def _readers_that_fit(ctx: Context, name: str, view: View, depth: int) -> int:
         try:
             if reader.op_type in _WINDOWED:
                 count += view.fits(NCHW if len(view.shape) == 4 else NCW)
-            elif qdq.is_quantize(reader) or qdq.is_dequantize(reader) or reader.op_type in ("Relu", "Clip", "Pad"):
-                count += _readers_that_fit(ctx, reader.outputs[0], view, depth + 1)
             elif reader.op_type == "Transpose":
                 perm = reader.get("perm", range(len(view.shape))[::-1])
                 count += _readers_that_fit(ctx, reader.outputs[0], view.transposed(perm), depth + 1)
@@ -174,6 +172,8 @@ def _readers_that_fit(ctx: Context, name: str, view: View, depth: int) -> int:
                 shape = ctx.shape(reader.outputs[0])
                 if np.prod(shape) == np.prod(view.shape):
                     count += _readers_that_fit(ctx, reader.outputs[0], view.reshaped(shape), depth + 1)
+            elif ctx.shape(reader.outputs[0]) == view.shape or reader.op_type == "Pad":
+                count += _readers_that_fit(ctx, reader.outputs[0], view, depth + 1)
         except (Refused, IndexError, ValueError):
             continue
     return count

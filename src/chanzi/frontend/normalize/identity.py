@@ -1,12 +1,13 @@
 """Nodes that hand their input on: Identity, Dropout, Cast to the same type, Concat of one."""
 
 import math
+from collections.abc import Container
 
 from chanzi.frontend.network import Network, Node
 
 
-def _passes(net: Network, node: Node) -> bool:
-    if node.domain or any(node.outputs[1:]):
+def _passes(net: Network, node: Node, read: Container[str]) -> bool:
+    if node.domain or any(out in read for out in node.outputs[1:]):
         return False
     match node.op_type:
         case "Identity":
@@ -37,18 +38,17 @@ def _passes(net: Network, node: Node) -> bool:
 def drop_identities(net: Network) -> bool:
     """Let the readers of what such a node gives read its input; names of the network's outputs stay."""
     new: dict[str, str] = {}
+    read = {name for node in net.nodes for name in node.reads} | set(net.outputs)
+    captured = {name for node in net.nodes for name in node.captured}
     kept = []
     for node in net.nodes:
         if any(name in new for name in node.inputs):
             node.inputs[:] = [new.get(name, name) for name in node.inputs]
             node.proto = None
-        if _passes(net, node) and node.outputs[0] not in net.outputs and not _captured(net, node.outputs[0]):
+        if _passes(net, node, read) and node.outputs[0] not in net.outputs and node.outputs[0] not in captured:
             new[node.outputs[0]] = node.inputs[0]
         else:
             kept.append(node)
     net.nodes[:] = kept
     return bool(new)
 
-
-def _captured(net: Network, name: str) -> bool:
-    return any(name in node.captured for node in net.nodes)

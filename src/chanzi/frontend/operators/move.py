@@ -15,7 +15,7 @@ def _reshape(ctx: Context, node: Node) -> None:
 
 def _same(ctx: Context, node: Node) -> None:
     """Dropout, Identity, and what else changes nothing."""
-    if any(node.outputs[1:]):
+    if any(out and (ctx.consumers.get(out) or out in ctx.net.outputs) for out in node.outputs[1:]):
         raise Refused("its mask")
     name = node.outputs[0]
     view = ctx.view(node.input(0))
