@@ -80,8 +80,8 @@ def _result(draw: Draw, prefix: str = "") -> Fields:
 def _parameters(draw: Draw, block: Region) -> Fields:
     """Return addresses inside a block of parameters, with room for 64 columns or channels behind each."""
     return {
-        "bias_base": block.low + BIASES + 4 * draw.between(0, 128),
-        "scale_base": block.low + SCALES + 4 * draw.between(0, 128),
+        "bias_base": block.low + BIASES + 16 * draw.between(0, 32),
+        "scale_base": block.low + SCALES + 16 * draw.between(0, 32),
         "table_base": block.low + TABLES + 16 * draw.between(0, 48),
         "scale": draw.factor() / 16,
     }

@@ -89,6 +89,18 @@ def _is_bit(ins: Instruction, *names: str) -> list[Rule]:
     return [(getattr(ins, name) in (0, 1), f"{name} is {getattr(ins, name)}") for name in names]
 
 
+def _aligned(core: Core, ins: Instruction, names: Sequence[str]) -> list[Rule]:
+    """Require multiples of the atom: only then is every window of a port's width one access."""
+    atom = core.atom_bytes
+    return [(getattr(ins, n) % atom == 0, f"{n} {getattr(ins, n)} is no multiple of {atom} bytes") for n in names]
+
+
+def _parameters(ins: Instruction) -> list[str]:
+    """Return the addresses of parameters in use; BIAS, scales and TABLE have the same bits in DOT and VEC."""
+    pairs = (("bias_base", DotFlag.BIAS), ("scale_base", DotFlag.COLUMN_SCALE), ("table_base", DotFlag.TABLE))
+    return [name for name, flag in pairs if ins.flags & flag]
+
+
 def _zero_point(ins: Instruction, zero: str, signed: str) -> Rule:
     least = -128 if getattr(ins, signed) else 0
     value = getattr(ins, zero)
@@ -123,6 +135,7 @@ def _dma(core: Core, ins: Instruction) -> list[Rule]:
         *_at_least_one(ins, ("run", "count1", "count2")),
         (n_bytes <= core.scratchpad.bytes, f"moves {n_bytes} bytes, the scratchpad has {core.scratchpad.bytes}"),
         (_apart(ins.run, loops), "writes a byte twice"),
+        *_aligned(core, ins, ("base", *(f"base_step{i}" for i in (1, 2) if getattr(ins, f"count{i}") > 1))),
     ]
 
 
@@ -138,6 +151,8 @@ def _dot(core: Core, ins: Instruction) -> list[Rule]:
         rules.append((getattr(ins, f"{p}_base") < core.scratchpad.bytes, f"{p}_base is outside the scratchpad"))
         last = getattr(ins, f"{p}_first") + getattr(ins, f"{p}_count")
         rules.append((last <= 1 << 32, f"{p}_first and {p}_count reach row {last}"))
+        names = ("base", "line_stride", "x_step", "tap_x_step", "pad_x")
+        rules += _aligned(core, ins, [f"{p}_{name}" for name in names])
     alone = not flags & (DotFlag.TABLE | DotFlag.ADD | DotFlag.MUL | DotFlag.COLUMN_SCALE)
     one_tile = ins.a_count <= core.dim and ins.b_count <= core.dim
     rules += [
@@ -146,12 +161,20 @@ def _dot(core: Core, ins: Instruction) -> list[Rule]:
         (not (flags & DotFlag.ADD and flags & DotFlag.MUL), "both ADD and MUL"),
         (not flags & DotFlag.RAW or alone, "RAW has no epilogue, but the flags ask for one"),
         (one_tile or not flags & (DotFlag.HOLD | DotFlag.CONTINUE), f"sums stay only in one tile of {core.dim} rows"),
+        (
+            not flags & DotFlag.HOLD or not flags & ~(DotFlag.HOLD | DotFlag.CONTINUE),
+            "HOLD drains nothing, no epilogue",
+        ),
         _range(ins, "low", "high"),
+        *_aligned(core, ins, _parameters(ins)),
     ]
     if flags & (DotFlag.ADD | DotFlag.MUL):
         rules += _is_bit(ins, "mid_signed", "res_signed")
-        rules.append(_range(ins, "out_low", "out_high"))
+        rules += [_range(ins, "out_low", "out_high"), _zero_point(ins, "mid_zero", "mid_signed")]
+        rules.append(_zero_point(ins, "res_zero", "res_signed"))
+        rules += _aligned(core, ins, ("res_base", "res_y", "res_x"))
     if not flags & DotFlag.HOLD:
+        rules += _aligned(core, ins, ("out_base", "out_y", "out_x"))
         width = ins.b_count * (4 if flags & DotFlag.RAW else 1)
         lines = (ins.a_first + ins.a_count - 1) // max(ins.a_row_width, 1) - ins.a_first // max(ins.a_row_width, 1) + 1
         pixels = min(ins.a_count, ins.a_row_width) if lines > 1 else ins.a_count
@@ -167,6 +190,7 @@ def _vec(core: Core, ins: Instruction) -> list[Rule]:
         VecFlag.BIAS: (VecKind.SUM, VecKind.MAC),
         VecFlag.CHANNEL_SCALE: (VecKind.SUM, VecKind.MAC),
         VecFlag.SCALAR: (VecKind.ADD, VecKind.MUL),
+        VecFlag.TABLE: tuple(kind for kind in VecKind if kind != VecKind.SOFTMAX),
     }
     rules = [
         (ins.kind in kinds, f"kind {ins.kind} is unknown"),
@@ -179,12 +203,21 @@ def _vec(core: Core, ins: Instruction) -> list[Rule]:
         _range(ins, "low", "high"),
         (_apart(ins.channels, [(ins.out_x, ins.columns), (ins.out_y, ins.rows)]), "writes a byte twice"),
     ]
+    rules += _aligned(core, ins, ("base", "line_stride", "x_step", "tap_x_step", "pad_x", "out_base", "out_y", "out_x"))
+    rules += _aligned(core, ins, _parameters(ins))
+    inside = ins.width_bytes >= ins.channels or not ins.flags & VecFlag.CLAMP_EDGE
+    rules.append((inside, f"a line of {ins.width_bytes} bytes has no edge pixel of {ins.channels} channels"))
     for flag, of in parameters.items():
         rules.append((not ins.flags & flag or ins.kind in of, f"flag {flag.name} does not go with kind {ins.kind}"))
     if ins.kind in (VecKind.ADD, VecKind.MUL):
         rules.append(_zero_point(ins, "second_zero", "second_signed"))
+        if not ins.flags & VecFlag.SCALAR:
+            rules += _aligned(core, ins, ("second_base", "second_y", "second_x"))
     if ins.kind == VecKind.MAC:
         rules.append(_zero_point(ins, "weight_zero", "weight_signed"))
+        rules += _aligned(core, ins, ("weight_base",))
+    if ins.kind == VecKind.SOFTMAX:
+        rules += _aligned(core, ins, ("table_base",))
     return rules
 
 
