@@ -64,19 +64,24 @@ def _missing(wanted: Range, present: Sequence[Range]) -> list[Range]:
     return left
 
 
-def by_columns(part: Part, chip: Chip, columns: bool) -> bool:
-    """Tell whether splitting a product's columns gives the slowest core less to do than splitting its lines."""
-    if not columns or part.engine != Engine.ARRAY:
-        return False
+def by_columns(part: Part, chip: Chip, x_bytes: int, y_bytes: int) -> bool:
+    """Tell whether splitting a product's columns ends sooner than splitting its lines.
+
+    Columns need the whole operand on every core and leave every core a part of every pixel: both maps go over the bus
+    once for each core.
+    """
     D, cores = chip.core.dim, chip.cores
-    n = part.template["b_count"]
+    t = part.template
+    n = t["b_count"]
+    k = t["a_run"] * t["a_taps_y"] * t["a_taps_x"]
     atoms = -(-n // chip.core.atom_bytes)
     widest = -(-atoms // cores) * chip.core.atom_bytes
     tall = -(-part.height // cores)
-    pixels = part.height * part.width
-    columnwise = -(-pixels // D) * -(-widest // D)
-    linewise = -(-tall * part.width // D) * -(-n // D)
-    return columnwise < linewise
+    tile = max(k, D)
+    columnwise = -(-part.height * part.width // D) * -(-widest // D) * tile
+    linewise = -(-tall * part.width // D) * -(-n // D) * tile
+    bus = (x_bytes + y_bytes) * cores / chip.dram_bytes_per_cycle
+    return columnwise + bus < linewise
 
 
 class Splitter:
@@ -182,10 +187,17 @@ class Splitter:
         dense = isinstance(node.op, Conv) and not is_depthwise(node.op) and len(parts) == 1
         if len(shapes) > 1 or parts[0].output.tensor != leaf or (parts[0].height < 2 and not dense):
             self._on_one(leaf, layer, parts, constants, index)
-        elif by_columns(parts[0], self.chip, dense and parts[0].template["b_count"] == node.y.shape[2]) or height < 2:
+        elif dense and self._columns_are_better(node, parts[0]):
             self._columns(leaf, layer, parts[0], constants[0], index)
         else:
             self._lines(leaf, layer, parts, constants, index)
+
+    def _columns_are_better(self, node: Node, part: Part) -> bool:
+        if part.template["b_count"] != node.y.shape[2]:  # several pixels share a row
+            return part.height < 2
+        x = node.op.inputs[0].shape
+        y = node.y.shape
+        return part.height < 2 or by_columns(part, self.chip, x[0] * x[1] * x[2], y[0] * y[1] * y[2])
 
     def _unit(self, index: int, leaf: str) -> Unit:
         return Unit(node=index, leaf=leaf, done_lines=0, needs=())
@@ -208,11 +220,15 @@ class Splitter:
         n, atom = part.template["b_count"], self.chip.core.atom_bytes
         pieces = []
         per_column = {c.address_field: c.per_column for c in part.constants}
-        for core, (a, b) in enumerate(_shares(-(-n // atom), self.chip.cores)):
-            first, end = a * atom, min(b * atom, n)
+        shares = [(a * atom, min(b * atom, n)) for a, b in _shares(-(-n // atom), self.chip.cores)]
+        for core, (first, end) in enumerate(
+            shares
+        ):  # all transfers first: a store must not wait for its core's product
+            if first < end:
+                self._needs(core, part, 0, part.height - 1, layer)
+        for core, (first, end) in enumerate(shares):
             if first >= end:
                 continue
-            self._needs(core, part, 0, part.height - 1, layer)
             mine = [Ref(r.field, r.buffer, r.offset + first * per_column[r.field]) for r in constants]
             unit = self._unit(index, leaf)
             pixels = (0, part.height * part.width)
@@ -235,32 +251,28 @@ class Splitter:
                 self.out.pieces[leaf].append(Piece(core, lines))
                 self.out.present[core, leaf] = [lines]
         for s in range(max(len(mine) for mine in stripes)):
-            for core, mine in enumerate(stripes):
-                if s >= len(mine):
-                    continue
-                a, b = mine[s]
+            now = [(core, mine[s]) for core, mine in enumerate(stripes) if s < len(mine)]
+            for core, (p0, p1) in now:
+                for p in parts:
+                    self._needs(core, p, p0 // p.width, (p1 - 1) // p.width, layer)
+            for core, pixels in now:
                 unit = self._unit(index, leaf)
                 for i, p in enumerate(parts):
-                    self._needs(core, p, a, b - 1, layer)
-                    pixels = (a * p.width, b * p.width)
                     self.tiler._emit(unit, p, pixels, f"{index}.{i}@{core}.{s}", layer, None, constants[i])
                 self._emit(core, unit)
 
     def _stripes(self, part: Part, a: int, b: int) -> list[Range]:
-        """Return a core's lines in stripes; cutting must not cost the array a tile."""
+        """Return a core's pixels in stripes: whole lines for the vector unit, whole tiles for the array."""
         if a >= b:
             return []
+        w = part.width
         if part.engine != Engine.ARRAY:
             step = -(-(b - a) // STRIPES)
-            return [(y, min(y + step, b)) for y in range(a, b, step)]
+            return [(y * w, min(y + step, b) * w) for y in range(a, b, step)]
         D = self.chip.core.dim
-        whole = -(-(b - a) * part.width // D)
-        for wanted in range(min(STRIPES, b - a), 0, -1):
-            step = -(-(b - a) // wanted)
-            cut = [(y, min(y + step, b)) for y in range(a, b, step)]
-            if sum(-(-(hi - lo) * part.width // D) for lo, hi in cut) <= whole:
-                return cut
-        return [(a, b)]
+        tiles = -(-(b - a) * w // D)
+        step = -(-tiles // min(STRIPES, tiles)) * D
+        return [(p, min(p + step, b * w)) for p in range(a * w, b * w, step)]
 
 
 def _stores(job: Job, block: str) -> bool:
