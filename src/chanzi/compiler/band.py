@@ -128,7 +128,7 @@ def _banded_depthwise(node: Node, made: Node, bands: _Bands) -> list[Item]:
     assert isinstance(op, Conv)
     assert isinstance(producer, Conv)
     height, width, channels = op.x.shape
-    _, kh, kw, _ = op.weight.shape
+    kw = op.weight.shape[2]
     step, left = op.strides[1], op.pads[1]
     reach = (bands.width - 1) * step + kw
     items: list[Item] = []

@@ -8,7 +8,7 @@ from chanzi.chip.chip import Chip
 from chanzi.compiler.image import Image
 from chanzi.compiler.ir import Job, Layout, Ref, Storage, Unit, View
 from chanzi.compiler.tile import IMAGE, dram_key
-from chanzi.graph.ops import Const, Graph, Tensor
+from chanzi.graph.ops import Const, Tensor
 from chanzi.isa.cycles import busy_cycles
 from chanzi.isa.fields import Engine
 from chanzi.isa.instruction import Load, Store

@@ -108,6 +108,7 @@ def _setup(plan: Plan, banks: dict[str, int]) -> list[Instruction]:
 
 
 def emit(graph: Graph, layout: Layout, plan: Plan, chip: Chip, options: Options) -> Compiled:
+    """Return the segment of a plan: code of every core, the image, ports, layers and buffers."""
     frames = chip.cores if options.mode == "throughput" else 1
     addresses, image, banks, dram_bytes = _dram_map(plan, frames)
     if dram_bytes > chip.dram.capacity_bytes:

@@ -17,8 +17,22 @@ import numpy.typing as npt
 
 from chanzi.compiler.fuse import is_depthwise
 from chanzi.compiler.ir import Item, Layout, Node, Source, Stem, Storage, View
-from chanzi.graph.ops import Binary, Concat, Const, Conv, Graph, Lookup, MatMul, Pad, Permute, Pool, Resize, Slice
-from chanzi.graph.ops import Softmax, Tensor
+from chanzi.graph.ops import (
+    Binary,
+    Concat,
+    Const,
+    Conv,
+    Graph,
+    Lookup,
+    MatMul,
+    Pad,
+    Permute,
+    Pool,
+    Resize,
+    Slice,
+    Softmax,
+    Tensor,
+)
 
 Map = npt.NDArray[np.int64]
 IDENTITY_TABLE = np.arange(256, dtype=np.uint8)

@@ -57,7 +57,8 @@ def place_by_node(
     for name in sorted(alive, key=lambda name: (name not in pinned, -sizes[name], alive[name])):
         first, last = alive[name]
         banks = -(-sizes[name] // bank)
-        hit = sorted((a, b) for a, b, f, l, _ in taken if f <= last + SLACK_NODES and first <= l + SLACK_NODES)
+        soon, since = last + SLACK_NODES, first - SLACK_NODES
+        hit = sorted((a, b) for a, b, start, stop, _ in taken if start <= soon and since <= stop)
         at = 0
         for a, b in hit:
             if a - at >= banks:
@@ -66,9 +67,9 @@ def place_by_node(
         if at + banks > capacity:
             return None
         address[name] = at * bank
-        for a, b, _, l, other in taken:
+        for a, b, _, stop, other in taken:
             if a < at + banks and at < b:  # never alive together: users of the later wait for those of the earlier
-                early, late = (other, name) if l < first else (name, other)
+                early, late = (other, name) if stop < first else (name, other)
                 for node in users[late]:
                     after[node].update(users[early])
         taken.append((at, at + banks, first, last, name))

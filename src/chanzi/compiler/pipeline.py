@@ -11,7 +11,7 @@ from chanzi.compiler import boundary, dump
 from chanzi.compiler.band import band
 from chanzi.compiler.emit import Plan, emit, layer_of
 from chanzi.compiler.fuse import fuse
-from chanzi.compiler.ir import Job, Layout, Part, Unit
+from chanzi.compiler.ir import Layout, Part, Unit
 from chanzi.compiler.latency import split_plan
 from chanzi.compiler.layout import plan_layout
 from chanzi.compiler.lower import lower

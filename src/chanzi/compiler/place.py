@@ -46,7 +46,7 @@ def place(jobs: Sequence[Job], sizes: dict[str, int], core: Core, pinned: Sequen
         first, last = alive[name]
         banks = -(-sizes[name] // bank)
         end = last + slack
-        hit = sorted((a, b) for a, b, f, l in taken if f <= end and first <= l)
+        hit = sorted((a, b) for a, b, start, stop in taken if start <= end and first <= stop)
         at = 0
         for a, b in hit:
             if a - at >= banks:

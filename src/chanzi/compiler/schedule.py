@@ -104,5 +104,5 @@ def issue(order: Sequence[Unit], ahead: int) -> list[Job]:
 
 
 def _reads_maps(unit: Unit) -> bool:
-    """True where some load brings in lines of a map, not constants."""
+    """Tell whether some load brings in lines of a map, not constants."""
     return any(ref.field == "dram" and ref.buffer != IMAGE for job in unit.loads for ref in job.refs)

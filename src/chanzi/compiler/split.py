@@ -179,7 +179,7 @@ class Splitter:
 
     def node(self, index: int, layer: int, node: Node, parts: tuple[Part, ...]) -> None:
         """Append the jobs of one node on all cores."""
-        leaf, height = node.y.name, node.y.shape[0]
+        leaf = node.y.name
         constants = [self.tiler._constants(part, f"{index}.{i}", layer, None)[1] for i, part in enumerate(parts)]
         shapes = {
             (p.height, p.width, p.output.y_scale, p.output.tensor, p.output.line0 // p.output.y_scale) for p in parts

@@ -9,6 +9,7 @@ import dataclasses
 from collections.abc import Sequence
 
 import numpy as np
+import numpy.typing as npt
 
 from chanzi.chip.chip import Core
 from chanzi.isa.fields import ENGINE_OF, WAITS, Engine, Opcode
@@ -32,22 +33,13 @@ def synchronise(program: Sequence[Instruction], core: Core) -> list[Instruction]
         now = list(known[engine][-1]) if known[engine] else [0, 0, 0, 0]
         if engine != Engine.ARRAY:
             now[engine] = len(known[engine])
-        need = [0, 0, 0, 0]
-        ranges = []
-        for stream in spans:
-            for low, high in stream.spans:
-                if high > low:
-                    ranges.append((stream, low // bank, (high - 1) // bank + 1))
-        for e in Engine:
-            if e == engine and engine != Engine.ARRAY:
-                continue
-            newest = 0
-            for stream, first, end in ranges:
-                if e != engine:
-                    newest = max(newest, int(touched[e, first:end].max()))
-                elif not stream.late:
-                    newest = max(newest, int(late[first:end].max()))
-            need[e] = newest
+        ranges = [
+            (stream, low // bank, (high - 1) // bank + 1)
+            for stream in spans
+            for low, high in stream.spans
+            if high > low
+        ]
+        need = _newest(engine, ranges, touched, late)
         _dram_waits(ins, need, dram)
         waits: dict[str, int] = {}
         note = 0
@@ -71,6 +63,20 @@ def synchronise(program: Sequence[Instruction], core: Core) -> list[Instruction]
             dram[engine].append(dram_span(ins))
         out.append(dataclasses.replace(ins, note=note, **waits) if waits else ins)
     return out
+
+
+def _newest(
+    engine: Engine, ranges: list[tuple[Stream, int, int]], touched: npt.NDArray[np.int32], late: npt.NDArray[np.int32]
+) -> list[int]:
+    """Return, for each engine, its newest instruction that touched a bank of `ranges` and could still be active."""
+    need = [0, 0, 0, 0]
+    for e in Engine:
+        for stream, first, end in ranges:
+            if e != engine:
+                need[e] = max(need[e], int(touched[e, first:end].max()))
+            elif engine == Engine.ARRAY and not stream.late:
+                need[e] = max(need[e], int(late[first:end].max()))
+    return need
 
 
 def _dram_waits(ins: Instruction, need: list[int], dram: list[list[tuple[int, int]]]) -> None:

@@ -286,7 +286,7 @@ class Tiler:
                 node=index,
                 leaf=leaf,
                 done_lines=done if last_block else 0,
-                needs=self._needs(parts, whole, p0, p1),
+                needs=self._needs(parts, whole, p1),
             )
             for i, part in enumerate(parts):
                 a, b = (0, part.height * part.width) if whole else (p0, p1)
@@ -301,7 +301,7 @@ class Tiler:
         self.engine_of[leaf] = parts[0].engine
         self.steps[leaf] = [unit.done_lines for unit in units if unit.done_lines]
 
-    def _needs(self, parts: tuple[Part, ...], whole: bool, p0: int, p1: int) -> tuple[tuple[str, int], ...]:
+    def _needs(self, parts: tuple[Part, ...], whole: bool, p1: int) -> tuple[tuple[str, int], ...]:
         needs: dict[str, int] = {}
         for part in parts:
             y1 = part.height - 1 if whole else (p1 - 1) // part.width
@@ -390,7 +390,6 @@ class Tiler:
     def _stripes(self, parts: tuple[Part, ...]) -> list[tuple[int, int]]:
         """Return pixel ranges [(first, end)] of the stripes."""
         part = parts[0]
-        total = part.height * part.width
         staged = any(self._in_dram(o.storage) for p in parts for o in p.operands) or self._in_dram(part.output.storage)
         if staged:
             return self._staged_stripes(parts)
