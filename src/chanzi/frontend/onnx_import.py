@@ -385,6 +385,19 @@ def _declare(net: Network, proto: Any) -> None:
     net.declared_outputs = tuple(outputs)
 
 
+def _known_to_inference(node: Node) -> Any:
+    """Return the node, or one of the same shape that ONNX itself knows in place of ONNX Runtime's own."""
+    from onnx import helper
+
+    if node.domain != "com.microsoft":
+        return node_proto(node)
+    if node.op_type in ("QuantizeLinear", "DequantizeLinear"):
+        return helper.make_node(node.op_type, node.inputs, node.outputs, node.name, axis=node.get("axis", 1))
+    if node.op_type in ("Gelu", "FastGelu", "QuickGelu", "BiasGelu"):
+        return helper.make_node("Identity", node.inputs[:1], node.outputs[:1], node.name)
+    return node_proto(node)
+
+
 def infer_shapes(net: Network) -> None:
     """Infer type and shape of every value; large weights are stood in for by their shapes."""
     from onnx import ModelProto, helper, shape_inference
@@ -395,7 +408,7 @@ def infer_shapes(net: Network) -> None:
     model.functions.extend(net.functions)
     graph = model.graph
     graph.name = "g"
-    graph.node.extend(node_proto(node) for node in net.nodes)
+    graph.node.extend(_known_to_inference(node) for node in net.nodes)
     small = []
     for name in {name for node in net.nodes for name in node.reads}:
         if not net.is_constant(name):

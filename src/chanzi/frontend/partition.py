@@ -12,7 +12,7 @@ import numpy as np
 from chanzi.frontend import qdq
 from chanzi.frontend.context import MOVES, Context
 from chanzi.frontend.cut import Cut, cut_pieces
-from chanzi.frontend.layout import NCHW, NCW, Form, Refused, View, default_form, form_of_shape
+from chanzi.frontend.layout import NCHW, NCW, NHWC, Form, Refused, View, default_form, form_of_shape
 from chanzi.frontend.network import Network, Node, model_of
 from chanzi.frontend.operators import TRANSLATORS
 from chanzi.frontend.operators.elementwise import apply_table
@@ -165,6 +165,8 @@ def _readers_that_fit(ctx: Context, name: str, view: View, depth: int) -> int:
         try:
             if reader.op_type in _WINDOWED:
                 count += view.fits(NCHW if len(view.shape) == 4 else NCW)
+            elif reader.op_type == "MatMul":
+                count += len(view.shape) == 4 and (view.fits(NHWC) or view.fits((1, 3, 2)))
             elif reader.op_type == "Transpose":
                 perm = reader.get("perm", range(len(view.shape))[::-1])
                 count += _readers_that_fit(ctx, reader.outputs[0], view.transposed(perm), depth + 1)
