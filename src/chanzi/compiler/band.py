@@ -18,6 +18,7 @@ two bands.
 """
 
 import dataclasses
+from typing import Any
 
 import numpy as np
 
@@ -100,7 +101,8 @@ def _try(graph: Graph, items: tuple[Item, ...], node: Node, core: Core) -> tuple
 
 
 def _zeros(name: str, height: int, width: int, channels: int, quant: Quant) -> Const:
-    value = np.full((height, width, channels), quant.zero, np.dtype(quant.dtype))
+    kind = np.int8 if quant.dtype == "int8" else np.uint8
+    value = np.full((height, width, channels), quant.zero, kind)
     return Const(name=name, y=Tensor(name=name, shape=(height, width, channels), quant=quant), value=value)
 
 
@@ -111,11 +113,11 @@ def _concat(name: str, xs: list[Tensor], axis: int) -> Concat:
     return Concat(name=name, xs=tuple(xs), y=y, axis=axis, tables=(None,) * len(xs))
 
 
-def _part(node: Node, y: Tensor, op: Conv, **changes: object) -> Node:
+def _part(node: Node, y: Tensor, op: Conv, **changes: Any) -> Node:
     return dataclasses.replace(node, name=y.name, y=y, op=op, part_of=node.part_of or node.name, **changes)
 
 
-def _tiled(op: Conv, count: int) -> dict[str, object]:
+def _tiled(op: Conv, count: int) -> dict[str, Any]:
     return {
         "weight_scale": np.tile(op.weight_scale, count),
         "bias": None if op.bias is None else np.tile(op.bias, count),
@@ -205,7 +207,7 @@ def _unbanded(node: Node, x: Tensor, bands: _Bands, channels: int) -> list[Item]
         )
         y = dataclasses.replace(node.y, name=f"{node.y.name}#columns{i}", shape=(height, n, node.y.shape[2]))
         mine = dataclasses.replace(op.y, name=y.name, shape=y.shape)
-        changes: dict[str, object] = {}
+        changes: dict[str, Any] = {}
         if node.residual is not None:
             r = node.residual
             residual = dataclasses.replace(r, name=f"{r.name}#{node.y.name}{i}", shape=y.shape)

@@ -11,6 +11,7 @@
 """
 
 import dataclasses
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -130,7 +131,7 @@ def _repack(x: Tensor, count: int) -> Node:
 
 def _swap(node: Node, old: Tensor, new: Tensor) -> Node:
     """Return the node reading `new` where it read `old`."""
-    changes = {
+    changes: dict[str, Any] = {
         f.name: new
         for f in dataclasses.fields(node.op)
         if f.name != "y" and isinstance(getattr(node.op, f.name), Tensor) and getattr(node.op, f.name).name == old.name
@@ -301,6 +302,7 @@ def _copy_operand(
 def _swap_second(node: Node, new: Tensor) -> Node:
     if node.residual is not None:
         return dataclasses.replace(node, residual=new)
+    assert isinstance(node.op, Binary | MatMul)
     return dataclasses.replace(node, op=dataclasses.replace(node.op, b=new))
 
 

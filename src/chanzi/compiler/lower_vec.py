@@ -13,6 +13,7 @@ from chanzi.errors import CompileError
 from chanzi.graph.ops import Binary, Conv, Lookup, Pad, Pool, Quant, Resize, Softmax, Tensor
 from chanzi.isa.fields import Engine, VecFlag, VecKind
 from chanzi.numerics.requantize import conv_multiplier
+from chanzi.numerics.softmax import exp_table, output_factor
 
 Bytes = npt.NDArray[np.uint8]
 IDENTITY = np.arange(256, dtype=np.uint8)
@@ -255,7 +256,7 @@ def lower_binary(node: Node, layout: Layout, core: Core) -> tuple[Part, ...]:
             "scale_b": float(b / np.float32(mid.scale)),
         }
     else:
-        fields |= {"kind": int(VecKind.MUL), "scale": float(conv_multiplier(a, b, mid.scale))}
+        fields |= {"kind": int(VecKind.MUL), "scale": float(conv_multiplier(float(a), b, mid.scale))}
     out = layout.views[node.y.name]
     return (_part(window, out, node, core, fields, (height, width), table, (operand,)),)
 
@@ -344,8 +345,6 @@ def _linear(op: Resize, view: View, core: Core, py: int, px: int) -> tuple[_Wind
 
 def lower_softmax(node: Node, layout: Layout, core: Core) -> tuple[Part, ...]:
     """Return softmax over each pixel's channels."""
-    from chanzi.numerics.softmax import exp_table
-
     op = node.op
     assert isinstance(op, Softmax)
     window = _Window(layout.views[op.x.name], op.x, core.atom_bytes)
@@ -353,7 +352,7 @@ def lower_softmax(node: Node, layout: Layout, core: Core) -> tuple[Part, ...]:
     fields: Fields = {
         "kind": int(VecKind.SOFTMAX),
         "flags": 0,
-        "scale": float(np.float32(1) / np.float32(op.y.quant.scale)),
+        "scale": float(output_factor(op.y.quant)),
     } | _result(op.y.quant)
     constants = (_parameter("table_base", _as_bytes(exp_table(op.x.quant, op.x.shape[2]))),)
     return (_part(window, layout.views[node.y.name], node, core, fields, node.y.shape[:2], constants),)

@@ -71,13 +71,15 @@ def _plan(graph: Graph, layout: Layout, parts: list[tuple[Part, ...]], chip: Chi
             return min(plans, key=lambda plan: plan.cycles)
     dram: set[str] = set()
     for _ in range(2 * len(layout.nodes) + 8):
+        alive: list[tuple[str, int]] = []
         for share in (4, 8, 16):
             budget = chip.core.scratchpad.bytes // share
             residency = Residency(dram=frozenset(dram), resident=False, staging_bytes=budget, stripe_cycles=16000)
             plan = _attempt(graph, layout, parts, chip, residency, options.pipeline and not dram)
             if isinstance(plan, Plan):
                 return plan
-        largest = _largest(plan, layout, dram)
+            alive = plan
+        largest = _largest(alive, layout, dram)
         if largest is None:
             break
         dram.add(largest)
