@@ -14,7 +14,8 @@ from chanzi.isa.instruction import Instruction
 
 MAX_K = 1 << 20
 """Products of a sum: 2^20 of 17 bits stay far below what float64 holds exactly."""
-MAX_TAPS = 1 << 12
+MAX_TAPS = 1 << 18
+"""Global pooling of a 512 x 512 map."""
 _HINT = "the program is damaged or was not made for this chip; compile the network again"
 
 Rule = tuple[bool, str]
