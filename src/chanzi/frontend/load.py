@@ -54,6 +54,7 @@ def load(
 
     net = import_model(model, name=name, shapes=shapes)
     if qdq.is_quantized(net):
+        qdq.check_scales(net)
         net, original = _as_given(net, model)
         return partition(net, qdq_model=original, quantization={"scheme": "as given"})
     if scheme == "none":

@@ -6,11 +6,13 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from chanzi.errors import ModelError
 from chanzi.frontend.layout import Refused
 from chanzi.frontend.network import Network, Node
 from chanzi.graph.ops import Quant
 
 Array = npt.NDArray[Any]
+LARGEST_SCALE = 1e18
 _TINY = 1.1754944e-38
 QUANTIZE, DEQUANTIZE = "QuantizeLinear", "DequantizeLinear"
 _DOMAINS = ("", "com.microsoft")
@@ -29,6 +31,24 @@ def is_dequantize(node: Node) -> bool:
 def is_quantized(net: Network) -> bool:
     """Tell whether anything in the network is quantized already."""
     return any(is_quantize(node) or is_dequantize(node) or "QLinear" in node.op_type for node in net.nodes)
+
+
+def check_scales(net: Network) -> None:
+    """Refuse scales that no quantizer writes: what they mean differs from kernel to kernel of ONNX Runtime.
+
+    Raises
+    ------
+    ModelError
+        A constant scale is negative, infinite, no number, or so large that products overflow.
+    """
+    for node in net.nodes:
+        if is_quantize(node) or is_dequantize(node):
+            scale = net.constant(node.input(1))
+            if scale is not None and scale.dtype.kind == "f":
+                wrong = scale[~((scale >= 0) & (scale <= LARGEST_SCALE))]
+                if wrong.size:
+                    what = f"the {node.op_type} '{node.name}' has the scale {float(wrong.reshape(-1)[0]):g}"
+                    raise ModelError(what, hint="the file is damaged; quantize the network again")
 
 
 def quant_of(net: Network, node: Node) -> Quant:
