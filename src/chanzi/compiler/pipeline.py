@@ -9,6 +9,7 @@ from pathlib import Path
 from chanzi.chip.chip import Chip
 from chanzi.compiler import boundary, dump
 from chanzi.compiler.band import band
+from chanzi.compiler.channel_blocks import channel_blocks
 from chanzi.compiler.emit import Plan, emit, layer_of
 from chanzi.compiler.fuse import fuse
 from chanzi.compiler.ir import Layout, Part, Unit
@@ -41,6 +42,8 @@ def compile_graph(
     write = dump.writer(dump_dir)
     write("0-graph", lambda: dump.graph_text(graph))
     items = band(graph, fuse(graph), chip.core)
+    if options.pipeline and options.mode != "latency":
+        items = channel_blocks(graph, items, chip.core)
     write("1-fused", lambda: dump.items_text(items))
     layout = plan_layout(graph, items, chip.core.atom_bytes)
     write("2-layout", lambda: dump.layout_text(layout))
