@@ -17,7 +17,7 @@ CHIP = load_chip("chanzi-16")
 
 
 class Net:
-    """Builds a network, one node after another; every value it names is quantized to 8 bits unless it says otherwise."""
+    """Builds a network, one node after another."""
 
     def __init__(self, seed=0, dtype=np.uint8, opset=17):
         self.rng = np.random.default_rng(seed)

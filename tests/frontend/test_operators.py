@@ -141,7 +141,7 @@ def test_average_that_counts_padding():
     ids=str,
 )
 def test_reduction(op, attributes, dtype):
-    through([1, 20, 6, 5], op, dtype=dtype, scale=0.01, exact=FLOAT_SHARE, **attributes)
+    through([1, 20, 6, 5], op, dtype=dtype, scale=0.0103, exact=0.95, **attributes)
 
 
 _FUNCTIONS = [
@@ -253,7 +253,9 @@ def test_split_and_slice():
     check(net)
 
 
-@pytest.mark.parametrize("pads", [[0, 0, 1, 2, 0, 0, 0, 3], [0, 2, 0, 0, 0, 1, 0, 0], [0, 1, 1, 1, 0, 1, 1, 1]], ids=str)
+@pytest.mark.parametrize(
+    "pads", [[0, 0, 1, 2, 0, 0, 0, 3], [0, 2, 0, 0, 0, 1, 0, 0], [0, 1, 1, 1, 0, 1, 1, 1]], ids=str
+)
 def test_pad(pads):
     net = Net()
     x = net.quantized(net.input([1, 8, 6, 5]))

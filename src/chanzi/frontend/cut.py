@@ -58,11 +58,11 @@ class _Cutter:
             return
         view = self.ctx.views.get(name)
         producer = self.ctx.producers.get(name)
-        if view is not None and producer is not None and view.permutation() is not None:
-            if view.tensor.name not in self.ctx.entries:
-                self.exits[name] = view.tensor.name
-                stack.append(("tensor", view.tensor.name, False))
-                return
+        here = view is not None and producer is not None and view.permutation() is not None
+        if here and view.tensor.name not in self.ctx.entries:
+            self.exits[name] = view.tensor.name
+            stack.append(("tensor", view.tensor.name, False))
+            return
         if producer is None:
             return
         if not ready:

@@ -1,9 +1,10 @@
-"""How an ONNX value of any rank lies in a map of (height, width, channels), so that reshapes and transposes cost nothing.
+"""How an ONNX value of any rank lies in a map of (height, width, channels), so that reshapes cost nothing.
 
 A `View` splits the value's axes into the dimensions they consist of and remembers in which order the map holds them.
 Reshape and Transpose only change the view; an operator asks for the map it wants and gets it where the order agrees.
 """
 
+import itertools
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -59,9 +60,9 @@ def refine(dims: Shape, order: Shape, shape: Shape) -> tuple[Shape, Shape, list[
             product *= size
             cuts.add(product)
     ladder = sorted(cuts)
-    if any(high % low for low, high in zip(ladder, ladder[1:], strict=False)):
+    if any(high % low for low, high in itertools.pairwise(ladder)):
         return None
-    fine = tuple(high // low for low, high in zip(ladder, ladder[1:], strict=False))
+    fine = tuple(high // low for low, high in itertools.pairwise(ladder))
 
     def runs(sizes: Shape) -> list[list[int]]:
         found, product = [], 1

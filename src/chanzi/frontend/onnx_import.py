@@ -4,6 +4,7 @@ Constant nodes become constants, initializers listed among the inputs are taken 
 and shapes are inferred anew on a copy without the weights.
 """
 
+import math
 import stat
 from collections.abc import Mapping, Sequence
 from pathlib import Path, PurePosixPath
@@ -201,9 +202,9 @@ def _network(proto: Any, title: str) -> Network:
         _check_tensor(tensor, name)
         net.infos[name] = Info(tensor.data_type, tuple(tensor.dims))
     for index, item in enumerate(graph.node):
-        if item.op_type == "Constant" and item.domain in ("", "ai.onnx") and len(item.output) == 1:
-            if _constant(net, item):
-                continue
+        plain = item.op_type == "Constant" and item.domain in ("", "ai.onnx") and len(item.output) == 1
+        if plain and _constant(net, item):
+            continue
         net.nodes.append(_node(item, index))
     _check_names(net)
     net.inputs = [item.name for item in graph.input if item.name not in net.tensors]
@@ -414,7 +415,7 @@ def infer_shapes(net: Network) -> None:
         if not net.is_constant(name):
             continue
         info = net.info(name)
-        if int(np.prod(info.shape or (), dtype=np.int64)) * 8 <= SMALL_BYTES:
+        if math.prod(dim or 0 for dim in info.shape or ()) * 8 <= SMALL_BYTES:
             small.append(name)
         else:
             graph.input.append(helper.make_tensor_value_info(name, info.dtype or 1, info.shape))

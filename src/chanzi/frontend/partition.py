@@ -61,7 +61,7 @@ def partition(net: Network, *, qdq_model: bytes = b"", quantization: dict[str, s
 
 
 def _trifles(cut: Cut) -> set[str]:
-    """Return the nodes of chip pieces that are not worth a trip to the chip: no products, while other pieces have some."""
+    """Return the nodes of chip pieces not worth a trip to the chip: no products, while other pieces have some."""
     chips = [piece for piece in cut.pieces if isinstance(piece, ChipPiece)]
     work = [sum(macs(op) for op in piece.graph.ops) for piece in chips]
     if len(chips) < 2 or not any(work):
@@ -221,6 +221,6 @@ def _report(net: Network, ctx: Context, cut: Cut, reasons: dict[str, str]) -> tu
         elif node.name in busy and node.name not in reasons:
             rows.append(Placement(node=node.name, op_type=node.op_type, where="chip", macs=work))
         else:
-            reason = "constant or a view" if node.name not in reasons else reasons[node.name]
+            reason = reasons.get(node.name, "constant or a view")
             rows.append(Placement(node=node.name, op_type=node.op_type, where="folded", reason=reason))
     return tuple(rows)

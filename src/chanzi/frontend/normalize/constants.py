@@ -6,7 +6,9 @@ from chanzi.errors import ModelError
 from chanzi.frontend.network import Network, Node, model_of
 
 LARGEST_BYTES = 64 << 20
-_RANDOM = frozenset({"RandomNormal", "RandomUniform", "RandomNormalLike", "RandomUniformLike", "Multinomial", "Bernoulli"})
+_RANDOM = frozenset(
+    {"RandomNormal", "RandomUniform", "RandomNormalLike", "RandomUniformLike", "Multinomial", "Bernoulli"}
+)
 _QUIET = 4
 
 

@@ -1,5 +1,7 @@
 """A mean over height and width, however it is written, is GlobalAveragePool."""
 
+import numpy as np
+
 from chanzi.frontend.network import Info, Network, Node
 
 
@@ -21,16 +23,10 @@ def pool_over_maps(net: Network) -> bool:
         middle = net.fresh(out)
         net.infos[middle] = Info(net.info(out).dtype, pooled)
         nodes.append(Node(op_type="GlobalAveragePool", inputs=[node.inputs[0]], outputs=[middle], name=node.name))
-        target = net.add_constant(_int64(after or pooled[:2]), f"{node.name}/shape")
+        target = net.add_constant(np.asarray(after or pooled[:2], np.int64), f"{node.name}/shape")
         nodes.append(Node(op_type="Reshape", inputs=[middle, target], outputs=[out], name=f"{node.name}/reshape"))
     net.nodes[:] = nodes
     return changed
-
-
-def _int64(values: tuple[int, ...]):  # noqa: ANN202 - an array
-    import numpy as np
-
-    return np.asarray(values, np.int64)
 
 
 def _mean(net: Network, node: Node) -> bool:

@@ -51,4 +51,3 @@ def drop_identities(net: Network) -> bool:
             kept.append(node)
     net.nodes[:] = kept
     return bool(new)
-

@@ -1,4 +1,4 @@
-"""A product with constant weights and a bias is Gemm; with more than two axes, between two reshapes that cost nothing."""
+"""A product with constant weights and a bias is Gemm; between reshapes that cost nothing, where it has more axes."""
 
 import math
 

@@ -19,7 +19,15 @@ def fold_pads(net: Network) -> bool:
         own = list(reader.get("pads", [0] * (len(pads) - 4)))
         plain = reader.get("auto_pad", "NOTSET") in ("NOTSET", "VALID") and not reader.get("ceil_mode", 0)
         n = len(pads) // 2
-        if not takes or not plain or reader.inputs[0] != node.outputs[0] or pads[0] or pads[1] or pads[n] or pads[n + 1]:
+        if (
+            not takes
+            or not plain
+            or reader.inputs[0] != node.outputs[0]
+            or pads[0]
+            or pads[1]
+            or pads[n]
+            or pads[n + 1]
+        ):
             continue
         if reader.op_type == "AveragePool" and any(own):
             continue

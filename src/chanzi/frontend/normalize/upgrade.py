@@ -47,7 +47,7 @@ def _pad(net: Network, node: Node) -> list[Node]:
     value = node.attributes.pop("value", 0.0)
     if "pads" in node.attributes:
         _to_input(net, node, "pads", 1)
-        node.inputs.append(net.add_constant(np.float32(value), f"{node.name}/value"))
+        node.inputs.append(net.add_constant(np.asarray(value, np.float32), f"{node.name}/value"))
     return [node]
 
 

@@ -9,7 +9,7 @@ from chanzi.frontend.context import Context, Translator
 from chanzi.frontend.layout import NHWC, ROWS, TOKENS, Form, Refused, View, form_of_shape
 from chanzi.frontend.network import Node
 from chanzi.frontend.operators.conv import bias_of, weights_of
-from chanzi.graph.ops import Conv, MatMul
+from chanzi.graph.ops import ByteArray, Conv, MatMul
 
 _FORMS: dict[int, Form] = {4: NHWC, 3: TOKENS, 2: ROWS}
 
@@ -41,9 +41,7 @@ def _matmul(ctx: Context, node: Node) -> None:
     _product(ctx, node, stored.values.T, stored.per(1), stored.one_zero, "")
 
 
-def _product(
-    ctx: Context, node: Node, weight: npt.NDArray[np.generic], scale: npt.NDArray[np.float32], zero: int, bias: str
-) -> None:
+def _product(ctx: Context, node: Node, weight: ByteArray, scale: npt.NDArray[np.float32], zero: int, bias: str) -> None:
     view = ctx.view(node.input(0))
     form = _FORMS.get(len(view.shape))
     if form is None or view.shape[-1] != weight.shape[1]:
@@ -79,7 +77,7 @@ def _turned(form: Form) -> Form:
     return form[0], form[2], form[1]
 
 
-def _operand(ctx: Context, view: View, form: Form) -> tuple[View, bool]:
+def _operand(view: View, form: Form) -> tuple[View, bool]:
     """Tell whether the second matrix lies transposed in its map."""
     if form_of_shape(form, view.shape) is None:
         raise Refused("several frames")
@@ -92,7 +90,7 @@ def _two_activations(ctx: Context, node: Node) -> None:
     if form is None or len(a.shape) != len(b.shape) or a.shape[:-2] != b.shape[:-2]:
         raise Refused("matrices that are repeated to fit each other")
     x = ctx.as_map(a, form)
-    b, turned = _operand(ctx, b, form)
+    b, turned = _operand(b, form)
     w = ctx.as_map(b, _turned(form) if turned else form)
     ctx.emit(MatMul(name=ctx.name(node), a=x, b=w, y=ctx.result(node, form), b_transposed=turned))
 

@@ -7,7 +7,7 @@ from chanzi.frontend.layout import NCHW, NCW, NHWC, ROWS, TOKENS, Form, Refused,
 from chanzi.frontend.network import Node
 from chanzi.frontend.operators import functions
 from chanzi.frontend.qdq import Stored
-from chanzi.graph.ops import Binary, Const, Lookup, Quant, Softmax, Tensor
+from chanzi.graph.ops import Binary, ByteArray, Const, DType, Lookup, Quant, Softmax, Tensor
 from chanzi.numerics import tables
 
 _IDENTITY = np.arange(256, dtype=np.uint8)
@@ -107,11 +107,11 @@ def _with_constant(ctx: Context, node: Node, view: View, other: str) -> None:
     _emit_binary(ctx, node, view.tensor, constant, form)
 
 
-def _dtype(values: np.ndarray) -> str:  # type: ignore[type-arg]
+def _dtype(values: ByteArray) -> DType:
     return "int8" if values.dtype == np.int8 else "uint8"
 
 
-def _negated(values: np.ndarray, quant: Quant) -> tuple[np.ndarray, Quant]:  # type: ignore[type-arg]
+def _negated(values: ByteArray, quant: Quant) -> tuple[ByteArray, Quant]:
     """Return bytes and quantization of the negated numbers: every bit inverted."""
     zero = -1 - quant.zero if quant.dtype == "int8" else 255 - quant.zero
     return ~values, Quant(scale=quant.scale, zero=zero, dtype=quant.dtype)
@@ -158,9 +158,9 @@ def _two_maps(ctx: Context, node: Node, first: str, second: str) -> None:
 
 def _subtrahend(ctx: Context, node: Node, x: Tensor, w: Tensor, *, swapped: bool) -> tuple[Tensor, Tensor]:
     def negative(tensor: Tensor) -> Tensor:
-        table, quant = _negated(_IDENTITY, tensor.quant)
+        _, quant = _negated(_IDENTITY, tensor.quant)
         y = ctx.tensor(f"{tensor.name}/negative", tensor.shape, quant)
-        ctx.emit(Lookup(name=ctx.unique(f"{node.name}/negate"), kind="neg", x=tensor, y=y, table=table))
+        ctx.emit(Lookup(name=ctx.unique(f"{node.name}/negate"), kind="neg", x=tensor, y=y, table=~_IDENTITY))
         return y
 
     return (negative(x), w) if swapped else (x, negative(w))

@@ -25,12 +25,16 @@ def _erf(x: Floats) -> Floats:
 
 
 def _gelu(x: Floats) -> Floats:
-    return _HALF * x * (_ONE + _erf(x * np.float32(math.sqrt(0.5))))
+    return (_HALF * x * (_ONE + _erf(x * np.float32(math.sqrt(0.5))))).astype(np.float32)
 
 
 def _gelu_tanh(x: Floats) -> Floats:
     inner = np.float32(math.sqrt(2 / math.pi)) * (x + np.float32(0.044715) * x * x * x)
     return _HALF * x * (_ONE + np.tanh(inner))
+
+
+def _hard_swish(x: Floats) -> Floats:
+    return (x * np.clip(x / np.float32(6) + _HALF, np.float32(0), _ONE)).astype(np.float32)
 
 
 def _softplus(x: Floats) -> Floats:
@@ -44,7 +48,7 @@ PLAIN: dict[str, Function] = {
     "Erf": _erf,
     "Exp": np.exp,
     "Floor": np.floor,
-    "HardSwish": lambda x: x * np.clip(x / np.float32(6) + _HALF, 0, 1),
+    "HardSwish": _hard_swish,
     "Log": np.log,
     "Mish": lambda x: x * np.tanh(_softplus(x)),
     "Neg": np.negative,

@@ -28,8 +28,8 @@ def _filler(ctx: Context, node: Node, name: str, form: Form, quant: Quant) -> Te
         raise Refused("a constant part that is no map")
     axes = [axis for axis in form if axis is not None]
     rest = [axis for axis in range(value.ndim) if axis not in axes]
-    laid = value.transpose(rest + axes).reshape(sizes)
-    stored = tables.quantize(laid, quant).astype(np.dtype(quant.dtype))
+    laid = value.astype(np.float32).transpose(rest + axes).reshape(sizes)
+    stored = tables.quantize(laid, quant).astype(np.int8 if quant.dtype == "int8" else np.uint8)
     tensor = ctx.tensor(name, sizes, quant)
     ctx.emit(Const(name=ctx.unique(f"{node.name}/constant"), y=tensor, value=np.ascontiguousarray(stored)))
     return tensor
@@ -49,9 +49,7 @@ def _concat(ctx: Context, node: Node) -> None:
     if form is None:
         raise Refused(f"it joins along axis {axis}, which is none of its maps'")
     quant = _quant(ctx, node)
-    xs = tuple(
-        ctx.map(name, form) if ctx.has(name) else _filler(ctx, node, name, form, quant) for name in node.inputs
-    )
+    xs = tuple(ctx.map(name, form) if ctx.has(name) else _filler(ctx, node, name, form, quant) for name in node.inputs)
     y = ctx.result(node, form, quant)
     requantize = tuple(None if x.quant == quant else tables.requantize_table(x.quant, quant) for x in xs)
     ctx.emit(Concat(name=ctx.name(node), xs=xs, y=y, axis=form.index(axis), tables=requantize))

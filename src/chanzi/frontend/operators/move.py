@@ -104,7 +104,7 @@ def _split(ctx: Context, node: Node) -> None:
 
 
 def _gather(ctx: Context, node: Node) -> None:
-    """A run of constant indices is a slice."""
+    """Translate a run of constant indices, a slice."""
     view = ctx.view(node.input(0))
     index = np.asarray(ctx.constant(node.input(1)))
     axis = int(node.get("axis", 0)) % len(view.shape)
@@ -175,7 +175,7 @@ def _pad_channels(ctx: Context, node: Node, x: Tensor, before: int, after: int, 
         if not count:
             continue
         filler = ctx.tensor(f"{node.outputs[0]}/filler", (*x.shape[:2], count), x.quant)
-        constant = np.full(filler.shape, value, np.dtype(x.quant.dtype))
+        constant = np.full(filler.shape, value, np.int8 if x.quant.dtype == "int8" else np.uint8)
         ctx.emit(Const(name=ctx.unique(f"{node.name}/filler"), y=filler, value=constant))
         parts = [filler, *parts] if first else [*parts, filler]
     y = ctx.tensor(node.outputs[0], (*x.shape[:2], sum(p.shape[2] for p in parts)), x.quant)

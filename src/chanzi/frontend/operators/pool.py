@@ -67,7 +67,7 @@ def _whole(ctx: Context, node: Node, form: Form, out_form: Form, *, largest: boo
 
 
 def _reduce(ctx: Context, node: Node) -> None:
-    """A mean or maximum over height and width, or over one of them."""
+    """Translate a mean or maximum over height and width, or over one of them."""
     shape = ctx.shape(node.input(0))
     given = node.get("axes")
     if given is None and node.input(1):

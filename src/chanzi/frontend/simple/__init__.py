@@ -1,1 +1,0 @@
-"""A direct cut of QDQ networks."""
