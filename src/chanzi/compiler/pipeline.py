@@ -24,7 +24,7 @@ from chanzi.errors import CompileError
 from chanzi.graph.ops import Graph
 from chanzi.program.program import Compiled, Options
 
-STRIPE_CYCLES = (450, 900, 1800)
+STRIPE_CYCLES = (450, 550, 750, 1100)
 """Lengths of stripe to try: short ones overlap more, long ones cost less."""
 
 
