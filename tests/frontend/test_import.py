@@ -52,7 +52,7 @@ def test_damaged_bytes_give_a_network_or_one_line(seed):
     try:
         load(bytes(data))
     except ModelError as error:
-        assert "\n" not in str(error)
+        assert "\n" not in str(error)  # noqa: PT017
 
 
 @pytest.mark.parametrize(
