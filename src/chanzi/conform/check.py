@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
+from typing import Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -26,6 +27,16 @@ class Memories:
     scratchpads: Sequence[Bytes]
 
 
+class _Simulator(Protocol):
+    @property
+    def dram(self) -> Bytes: ...
+
+    @property
+    def scratchpads(self) -> list[Bytes]: ...
+
+    def step(self) -> None: ...
+
+
 Machine = Callable[[Compiled, int], Memories]
 """Runs the setup code once and the frame code so many times, all memories zero but for the image."""
 
@@ -46,7 +57,7 @@ def run_fast(compiled: Compiled, runs: int) -> Memories:
     return _run(Simulator(compiled), runs)
 
 
-def _run(simulator: reference.Simulator, runs: int) -> Memories:  # or any with the same attributes
+def _run(simulator: _Simulator, runs: int) -> Memories:
     for _ in range(runs):
         simulator.step()
     return Memories(simulator.dram, simulator.scratchpads)

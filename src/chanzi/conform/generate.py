@@ -6,6 +6,7 @@ tightened at random. Nothing here comes from the compiler.
 """
 
 import dataclasses
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -130,7 +131,7 @@ class _Builder:
         return image
 
     def build(self, instructions: int) -> Compiled:
-        setup = self._part(lambda core: self._fill(core), 1)
+        setup = self._part(self._fill, 1)
         frame = self._part(self._instruction, instructions)
         code = tuple(CoreCode(setup=tuple(s), frame=tuple(f)) for s, f in zip(setup, frame, strict=True))
         segment = Segment(
@@ -144,7 +145,7 @@ class _Builder:
         )
         return Compiled(chip=self.chip, segment=segment)
 
-    def _part(self, step: "object", rounds: int) -> list[list[Instruction]]:
+    def _part(self, step: Callable[[int], None], rounds: int) -> list[list[Instruction]]:
         """Return one program a core: `rounds` random steps for each, taken in random order, then HALT."""
         self.stored = []
         for core in self.cores:
@@ -152,7 +153,7 @@ class _Builder:
         turns = np.repeat(np.arange(len(self.cores)), rounds)
         self.draw.rng.shuffle(turns)
         for n in turns.tolist():
-            step(n)  # type: ignore[operator]
+            step(n)
         for n, core in enumerate(self.cores):
             while core.held is not None:
                 self._dot(n)
