@@ -12,8 +12,10 @@ from chanzi.graph.ops import Graph
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Value:
-    """An ONNX input or output: `type` as ONNX Runtime words it (``"tensor(float)"``), `shape` as declared (names and
-    None allowed), `frame` with every dimension fixed and a batch of 1.
+    """An ONNX input or output.
+
+    `type` is as ONNX Runtime words it (``"tensor(float)"``), `shape` as declared (names and None allowed), `frame` has
+    every dimension fixed and a batch of 1.
     """
 
     name: str
