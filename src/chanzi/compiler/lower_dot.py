@@ -47,6 +47,7 @@ def _second_stage(node: Node) -> tuple[Fields, int]:
     if join.kind == "add":
         fields["mid_scale"] = float(np.float32(mine.scale) / np.float32(out.scale))
         fields["res_scale"] = float(np.float32(theirs.scale) / np.float32(out.scale))
+        fields["res_first"] = int(join.a.name == residual.name)  # the sum's order decides how it is rounded
         return fields, int(DotFlag.ADD)
     fields["mid_scale"] = float(conv_multiplier(mine.scale, np.float32(theirs.scale), out.scale))
     return fields, int(DotFlag.MUL)

@@ -57,8 +57,12 @@ class Draw:
         return sum(int(bit) for bit in bits if self.chance(0.5))
 
     def factor(self) -> float:
-        """Return a float32 between 2^-10 and 2, sometimes 0."""
-        return 0.0 if self.chance(0.03) else float(np.float32(np.exp2(self.rng.uniform(-10, 1))))
+        """Return a float32 between 2^-10 and 2: often a hair off a power of two, where sums come near halves; or 0."""
+        if self.chance(0.03):
+            return 0.0
+        if self.chance(0.5):
+            return float(np.float32(2.0 ** self.between(-4, 0)) * np.float32(1 + self.between(-3, 3) * 2.0**-22))
+        return float(np.float32(np.exp2(self.rng.uniform(-10, 1))))
 
     def zero_point(self, signed: int) -> int:
         """Return a zero point of the type; often 0."""
@@ -73,6 +77,8 @@ def _result(draw: Draw, prefix: str = "") -> Fields:
     if draw.chance(0.3):
         low = draw.between(low, high)
         high = draw.between(low, high)
+        if draw.chance(0.1):
+            low, high = min(low, 0), 0
     zero = draw.between(-128, 255) if draw.chance(0.7) else draw.between(-32768, 32767)
     return {f"{prefix}zero": zero, f"{prefix}low": low, f"{prefix}high": high}
 
@@ -212,7 +218,8 @@ def _dot(
         "mid_zero": draw.zero_point(signed[0]),
         "res_zero": draw.zero_point(signed[1]),
     }
-    return Dot(flags=int(flags), layer=draw.between(0, 9), note=draw.between(0, 15), **fields)
+    layer, note = draw.between(0, 9), draw.between(0, 15)
+    return Dot(flags=int(flags), layer=layer, note=note, res_first=note & 1, **fields)
 
 
 def vec(draw: Draw, core: Core, block: Region, regions: Sequence[Region]) -> Instruction:

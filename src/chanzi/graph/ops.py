@@ -130,7 +130,7 @@ class Pool:
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Binary:
-    """``a + b`` or ``a * b``, in the float32 order of ONNX Runtime's QLinearAdd and QLinearMul.
+    """``a + b`` or ``a * b``, in the float32 order of ONNX Runtime's QLinearAdd and QLinearMul (`chanzi.numerics`).
 
     Each dimension of b equals a's or is 1 (broadcast); a has y's shape. `table` as in `Conv` (with `mid`).
     """

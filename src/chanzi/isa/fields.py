@@ -145,7 +145,7 @@ _REQUANTIZE = (
     Field("scale_base", "u4", "float32 multipliers, four bytes a column or channel"),
     Field("table_base", "u4", "256 bytes, indexed by the result byte"),
     Field("scale", "f4", "multiplier where the flag for per-column scales is off"),
-    Field("zero", "i2", "added after rounding"),
+    Field("zero", "i2", "added after rounding; by VEC's ADD and MUL before"),
     Field("low", "i2", "smallest result"),
     Field("high", "i2", "largest result"),
 )
@@ -176,11 +176,12 @@ DOT = (
     Field("res_scale", "f4", "second stage: factor of the residual"),
     Field("mid_zero", "i2", "second stage: zero point of the requantized value"),
     Field("res_zero", "i2", "second stage: zero point of the residual"),
-    Field("out_zero", "i2", "second stage: added after rounding"),
+    Field("out_zero", "i2", "second stage: zero point of the result, added before rounding"),
     Field("out_low", "i2", "second stage: smallest result"),
     Field("out_high", "i2", "second stage: largest result"),
     Field("mid_signed", "u1", "second stage: 1 where the requantized byte (after the table) is int8"),
     Field("res_signed", "u1", "second stage: 1 where residual bytes are int8"),
+    Field("res_first", "u1", "second stage, ADD: 1 where the residual is the first operand of the sum"),
 )
 
 VEC = (

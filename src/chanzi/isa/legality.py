@@ -170,7 +170,7 @@ def _dot(core: Core, ins: Instruction) -> list[Rule]:
         *_aligned(core, ins, _parameters(ins)),
     ]
     if flags & (DotFlag.ADD | DotFlag.MUL):
-        rules += _is_bit(ins, "mid_signed", "res_signed")
+        rules += _is_bit(ins, "mid_signed", "res_signed", "res_first")
         rules += [_range(ins, "out_low", "out_high"), _zero_point(ins, "mid_zero", "mid_signed")]
         rules.append(_zero_point(ins, "res_zero", "res_signed"))
         rules += _aligned(core, ins, ("res_base", "res_y", "res_x"))

@@ -17,12 +17,15 @@ from chanzi.chip.chip import Chip
 from chanzi.errors import ProgramError
 from chanzi.isa.fields import ENGINE_OF, WAITS, DotFlag, Engine, Opcode, VecFlag, VecKind
 from chanzi.isa.instruction import Instruction
+from chanzi.numerics.fused import fma
 from chanzi.program.layout import Frame, read_outputs, write_inputs
 from chanzi.program.program import Compiled
 
 Bytes = npt.NDArray[np.uint8]
 Ints = npt.NDArray[np.int64]
 Floats = npt.NDArray[np.float32]
+Operand = tuple[Ints, int, float]
+"""Stored values, zero point, factor."""
 
 
 @dataclass(slots=True)
@@ -144,13 +147,13 @@ def _drain(core: CoreState, ins: Instruction, row: Ints, column: Ints, total: np
     if flags & (DotFlag.ADD | DotFlag.MUL):
         address = (ins.res_base + y * ins.res_y + x * ins.res_x)[:, None] + column
         residual = memory[_inside(memory, address, "residual")]
-        mine = (_value(result, ins.mid_signed) - ins.mid_zero).astype(np.float32)
-        theirs = (_value(residual, ins.res_signed) - ins.res_zero).astype(np.float32)
+        mine = (_value(result, ins.mid_signed), ins.mid_zero, ins.mid_scale)
+        theirs = (_value(residual, ins.res_signed), ins.res_zero, ins.res_scale)
         if flags & DotFlag.ADD:
-            value = mine * np.float32(ins.mid_scale) + theirs * np.float32(ins.res_scale)
+            value = _sum(theirs, mine, ins.out_zero) if ins.res_first else _sum(mine, theirs, ins.out_zero)
         else:
-            value = (mine * theirs) * np.float32(ins.mid_scale)
-        result = _requantize(value, ins.out_zero, ins.out_low, ins.out_high)
+            value = _product(mine, theirs, ins.mid_scale, ins.out_zero)
+        result = _requantize(value, 0, ins.out_low, ins.out_high)
     memory[_inside(memory, pixel + column, "output")] = result
 
 
@@ -170,7 +173,7 @@ def vec(m: Machine, core: CoreState, ins: Instruction) -> None:
     elif kind in (VecKind.SUM, VecKind.MAC):
         result = _requantize(_weighted_sum(core, ins), ins.zero, ins.low, ins.high)
     elif kind in (VecKind.ADD, VecKind.MUL):
-        result = _requantize(_two_operands(core, ins), ins.zero, ins.low, ins.high)
+        result = _requantize(_two_operands(core, ins), 0, ins.low, ins.high)
     else:
         result = _softmax(core, ins)
     if flags & VecFlag.TABLE and kind != VecKind.SOFTMAX:
@@ -234,18 +237,16 @@ def _weighted_sum(core: CoreState, ins: Instruction) -> Floats:
 
 
 def _two_operands(core: CoreState, ins: Instruction) -> Floats:
-    """ADD and MUL: float32, each operand's zero point subtracted first."""
+    """ADD and MUL: the float32 value that is rounded to the result, its zero point included."""
     memory = core.scratchpad
     y, x, c = _output(ins)
     if ins.flags & VecFlag.SCALAR:
         c = np.zeros_like(c)
     address = ins.second_base + y * ins.second_y + x * ins.second_x + c
     second = _value(memory[_inside(memory, address, "second operand")], ins.second_signed)
-    a = (_tap(core, ins, 0, 0)[0] - ins.zero_in).astype(np.float32)
-    b = (second - ins.second_zero).astype(np.float32)
-    if ins.kind == VecKind.ADD:
-        return a * np.float32(ins.scale_a) + b * np.float32(ins.scale_b)
-    return (a * b) * np.float32(ins.scale)
+    a = (_tap(core, ins, 0, 0)[0], ins.zero_in, ins.scale_a)
+    b = (second, ins.second_zero, ins.scale_b)
+    return _sum(a, b, ins.zero) if ins.kind == VecKind.ADD else _product(a, b, ins.scale, ins.zero)
 
 
 def _softmax(core: CoreState, ins: Instruction) -> Bytes:
@@ -276,6 +277,23 @@ def _value(data: Bytes, signed: int) -> Ints:
 def _int32(value: Ints) -> npt.NDArray[np.int32]:
     """Return the low 32 bits: accumulators wrap around."""
     return value.astype(np.uint64).astype(np.uint32).view(np.int32)
+
+
+def _sum(first: Operand, second: Operand, zero: int) -> Floats:
+    """Return ``A a + (B b + offset)``, ``offset = zero - (A za + B zb)``: products fused with the sums around them.
+
+    Of offset's two products the second is rounded by itself. This is the order of ONNX Runtime's QLinearAdd.
+    """
+    (a, za, scale_a), (b, zb, scale_b) = first, second
+    offset = np.float32(zero) - fma(scale_a, za, np.float32(scale_b) * np.float32(zb))
+    return fma(scale_a, a, fma(scale_b, b, offset))
+
+
+def _product(first: Operand, second: Operand, scale: float, zero: int) -> Floats:
+    """Return ``(a - za) (b - zb) scale + zero``, rounded to float32 after each operation, from left to right."""
+    (a, za, _), (b, zb, _) = first, second
+    both = (a - za).astype(np.float32) * (b - zb).astype(np.float32)
+    return both * np.float32(scale) + np.float32(zero)
 
 
 def _requantize(value: Floats, zero: int, low: int, high: int) -> Bytes:

@@ -21,8 +21,8 @@ STREAM_INTS = 19
 
 # Where the epilogue's numbers lie.
 OUT_BASE, OUT_Y, OUT_X, RES_BASE, RES_Y, RES_X, MODE, USE_TABLE, N, ZERO_B = range(10)
-MID_SIGNED, MID_ZERO, RES_SIGNED, RES_ZERO, ZERO, OUT_ZERO, CONTINUES, KEPT_ROW = range(10, 18)
-DRAIN_INTS = 18
+MID_SIGNED, MID_ZERO, RES_SIGNED, RES_ZERO, ZERO, OUT_ZERO, CONTINUES, KEPT_ROW, RES_FIRST = range(10, 19)
+DRAIN_INTS = 19
 LOW, HIGH, MID_SCALE, RES_SCALE, OUT_LOW, OUT_HIGH = range(6)
 DRAIN_FLOATS = 6
 
@@ -132,7 +132,10 @@ def requantize(value, n, low, high, zero, out):
 
 @njit(cache=True, nogil=True)
 def _second_stage(mem, residual, n, d, f, value, out):
-    """Add or multiply the residual: out holds the requantized bytes, value is work space."""
+    """Add or multiply the residual: out holds the requantized bytes, value is work space.
+
+    The value that is rounded includes the result's zero point.
+    """
     mid_flip = np.int32(128) if d[MID_SIGNED] else np.int32(0)
     res_flip = np.int32(128) if d[RES_SIGNED] else np.int32(0)
     mid_zero = np.int32(d[MID_ZERO]) + mid_flip
@@ -141,18 +144,26 @@ def _second_stage(mem, residual, n, d, f, value, out):
     res_flip_byte = np.uint8(res_flip)
     mid_scale = f[MID_SCALE]
     res_scale = f[RES_SCALE]
+    zero = np.float32(d[OUT_ZERO])
     other = mem[residual : residual + n]
-    if d[MODE] == ADD:
+    if d[MODE] == ADD and d[RES_FIRST]:
+        offset = zero - micro.fma(res_scale, np.float32(d[RES_ZERO]), mid_scale * np.float32(d[MID_ZERO]))
         for c in range(n):
-            mine = np.float32(np.int32(out[c] ^ mid_flip_byte) - mid_zero) * mid_scale
-            theirs = np.float32(np.int32(other[c] ^ res_flip_byte) - res_zero) * res_scale
-            value[c] = mine + theirs
+            mine = np.float32(np.int32(out[c] ^ mid_flip_byte) - mid_flip)
+            theirs = np.float32(np.int32(other[c] ^ res_flip_byte) - res_flip)
+            value[c] = micro.fma(res_scale, theirs, micro.fma(mid_scale, mine, offset))
+    elif d[MODE] == ADD:
+        offset = zero - micro.fma(mid_scale, np.float32(d[MID_ZERO]), res_scale * np.float32(d[RES_ZERO]))
+        for c in range(n):
+            mine = np.float32(np.int32(out[c] ^ mid_flip_byte) - mid_flip)
+            theirs = np.float32(np.int32(other[c] ^ res_flip_byte) - res_flip)
+            value[c] = micro.fma(mid_scale, mine, micro.fma(res_scale, theirs, offset))
     else:
         for c in range(n):
             mine = np.float32(np.int32(out[c] ^ mid_flip_byte) - mid_zero)
             theirs = np.float32(np.int32(other[c] ^ res_flip_byte) - res_zero)
-            value[c] = (mine * theirs) * mid_scale
-    requantize(value, n, f[OUT_LOW], f[OUT_HIGH], np.int32(d[OUT_ZERO]), out)
+            value[c] = (mine * theirs) * mid_scale + zero
+    requantize(value, n, f[OUT_LOW], f[OUT_HIGH], np.int32(0), out)
 
 
 @njit(cache=True, nogil=True)

@@ -116,4 +116,15 @@ def make(vectors: int, dot: Any = None) -> Callable[..., None]:
     return dot_rows
 
 
+@intrinsic
+def fma(_typing: Any, _x: Any, _y: Any, _z: Any) -> Any:
+    """Return float32 x * y + z, rounded once."""
+    signature = types.float32(types.float32, types.float32, types.float32)
+
+    def codegen(_context: Any, builder: Any, _sig: Any, args: Any) -> Any:
+        return builder.fma(*args)
+
+    return signature, codegen
+
+
 dot_rows_1, dot_rows_2, dot_rows_3, dot_rows_4 = (make(v) for v in range(1, VECTORS + 1))

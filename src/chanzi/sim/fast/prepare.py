@@ -196,10 +196,10 @@ class CorePlan:
         d[[dot.USE_TABLE, dot.CONTINUES]] = bool(flags & DotFlag.TABLE), bool(flags & DotFlag.CONTINUE)
         d[[dot.N, dot.ZERO_B, dot.KEPT_ROW]] = ins.b_count, zero_b, self.memories.chip.core.dim
         d[[dot.MID_SIGNED, dot.MID_ZERO]] = ins.mid_signed, ins.mid_zero
-        d[[dot.RES_SIGNED, dot.RES_ZERO]] = ins.res_signed, ins.res_zero
+        d[[dot.RES_SIGNED, dot.RES_ZERO, dot.RES_FIRST]] = ins.res_signed, ins.res_zero, ins.res_first
         d[[dot.ZERO, dot.OUT_ZERO]] = ins.zero, ins.out_zero
         f[[dot.LOW, dot.HIGH]] = ins.low - ins.zero, ins.high - ins.zero
-        f[[dot.OUT_LOW, dot.OUT_HIGH]] = ins.out_low - ins.out_zero, ins.out_high - ins.out_zero
+        f[[dot.OUT_LOW, dot.OUT_HIGH]] = ins.out_low, ins.out_high
         f[[dot.MID_SCALE, dot.RES_SCALE]] = ins.mid_scale, ins.res_scale
         return d, f
 
@@ -288,5 +288,6 @@ def _vec_numbers(ins: Instruction) -> tuple[npt.NDArray[np.int64], npt.NDArray[n
     v[[vec.ZERO, vec.USE_TABLE]] = ins.zero, bool(ins.flags & VecFlag.TABLE)
     v[[vec.CLAMP, vec.SCALAR]] = bool(ins.flags & VecFlag.CLAMP_EDGE), bool(ins.flags & VecFlag.SCALAR)
     f[[vec.SCALE_A, vec.SCALE_B, vec.SCALE]] = ins.scale_a, ins.scale_b, ins.scale
-    f[[vec.LOW, vec.HIGH]] = ins.low - ins.zero, ins.high - ins.zero
+    inside = ins.kind in (VecKind.ADD, VecKind.MUL)  # their zero point is in the value that is rounded
+    f[[vec.LOW, vec.HIGH]] = (ins.low, ins.high) if inside else (ins.low - ins.zero, ins.high - ins.zero)
     return v, f

@@ -3,6 +3,7 @@
 import numpy as np
 from numba import njit
 
+from chanzi.sim.fast import micro
 from chanzi.sim.fast.dot import requantize
 
 # Where an instruction's numbers lie in its int64 array.
@@ -103,34 +104,39 @@ def _operand(mem, v, y, x, out):
 
 @njit(cache=True, nogil=True)
 def _two_operands(mem, v, f, y, x, value, out):
-    """Add or multiply one pixel's operands; out holds the first."""
+    """Add or multiply one pixel's operands; out holds the first. The value includes the result's zero point."""
     n = v[CHANNELS]
-    flip = np.uint8(v[SECOND_FLIP])
+    flip_byte = np.uint8(v[SECOND_FLIP])
+    flip_a = np.int32(v[FLIP])
+    flip_b = np.int32(v[SECOND_FLIP])
     zero_a = np.int32(v[ZERO_IN])
     zero_b = np.int32(v[SECOND_ZERO])
     scale_a = f[SCALE_A]
     scale_b = f[SCALE_B]
     scale = f[SCALE]
+    zero = np.float32(v[ZERO])
+    offset = zero - micro.fma(scale_a, np.float32(zero_a - flip_a), scale_b * np.float32(zero_b - flip_b))
     at = v[SECOND_BASE] + y * v[SECOND_Y] + x * v[SECOND_X]
     if v[SCALAR]:
-        b = np.float32(np.int32(mem[at] ^ flip) - zero_b)
+        stored = np.int32(mem[at] ^ flip_byte)
         if v[KIND] == ADD:
-            b = b * scale_b
+            rest = micro.fma(scale_b, np.float32(stored - flip_b), offset)
             for c in range(n):
-                value[c] = np.float32(np.int32(out[c]) - zero_a) * scale_a + b
+                value[c] = micro.fma(scale_a, np.float32(np.int32(out[c]) - flip_a), rest)
         else:
+            b = np.float32(stored - zero_b)
             for c in range(n):
-                value[c] = (np.float32(np.int32(out[c]) - zero_a) * b) * scale
+                value[c] = (np.float32(np.int32(out[c]) - zero_a) * b) * scale + zero
         return
     second = mem[at : at + n]
     if v[KIND] == ADD:
         for c in range(n):
-            b = np.float32(np.int32(second[c] ^ flip) - zero_b) * scale_b
-            value[c] = np.float32(np.int32(out[c]) - zero_a) * scale_a + b
+            rest = micro.fma(scale_b, np.float32(np.int32(second[c] ^ flip_byte) - flip_b), offset)
+            value[c] = micro.fma(scale_a, np.float32(np.int32(out[c]) - flip_a), rest)
     else:
         for c in range(n):
-            b = np.float32(np.int32(second[c] ^ flip) - zero_b)
-            value[c] = (np.float32(np.int32(out[c]) - zero_a) * b) * scale
+            b = np.float32(np.int32(second[c] ^ flip_byte) - zero_b)
+            value[c] = (np.float32(np.int32(out[c]) - zero_a) * b) * scale + zero
 
 
 @njit(cache=True, nogil=True)
@@ -157,7 +163,7 @@ def _pixel(mem, v, f, y, x, weight, bias, scale, table, total, value, out):
                 out[c] ^= flip
         else:
             _two_operands(mem, v, f, y, x, value, out)
-            requantize(value, n, f[LOW], f[HIGH], zero, out)
+            requantize(value, n, f[LOW], f[HIGH], np.int32(0), out)
     if v[USE_TABLE]:
         for c in range(n):
             out[c] = table[out[c]]
