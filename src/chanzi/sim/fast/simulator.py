@@ -71,6 +71,9 @@ class Simulator:
         order = interleave(code)
         if not order:
             return []
+        from chanzi.sim.fast.kernels import load_kernels
+
+        load_kernels()
         from chanzi.sim.fast.prepare import CorePlan, Memories
 
         memories = Memories(self.compiled.chip, self.dram, self.scratchpads, self._kept, self._workers)
