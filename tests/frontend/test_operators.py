@@ -350,3 +350,70 @@ def test_squeeze_and_excite():
     gate = net.quantized(net.node("Sigmoid", [s]), 1 / 256, zero=0)
     net.output(net.quantized(net.node("Mul", [x, gate])))
     check(net, exact=0.95)
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_batch_norm_between_quantizers(dtype):
+    net = Net(dtype=dtype)
+    x = net.quantized(net.input([1, 6, 5, 7]))
+    statistics = [net.constant(net.rng.uniform(0.5, 2, 6).astype(np.float32)) for _ in range(4)]
+    net.output(net.quantized(net.node("BatchNormalization", [x, *statistics]), 0.0513))
+    check(net, scale=0.0513, exact=FLOAT_SHARE)
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_parametric_relu_with_a_slope_for_each_channel(dtype):
+    net = Net(dtype=dtype)
+    slope = net.constant(net.rng.uniform(-0.5, 2, (6, 1, 1)).astype(np.float32))
+    net.output(net.quantized(net.node("PRelu", [net.quantized(net.input([1, 6, 8, 8])), slope]), 0.0413))
+    check(net, scale=0.0413, exact=FLOAT_SHARE)
+
+
+@pytest.mark.parametrize("op", ["Add", "Mul", "Sub", "Div"])
+@pytest.mark.parametrize("first", [False, True])
+def test_number_for_each_channel_that_is_not_quantized(op, first):
+    if op == "Div" and first:
+        pytest.skip("goes to the host")
+    net = Net()
+    x = net.quantized(net.input([1, 6, 5, 7]))
+    constant = net.constant(net.rng.uniform(0.5, 2, (1, 6, 1, 1)).astype(np.float32))
+    net.output(net.quantized(net.node(op, [constant, x] if first else [x, constant]), 0.0513))
+    check(net, scale=0.0513, exact=FLOAT_SHARE)
+
+
+@pytest.mark.parametrize("mode", ["DCR", "CRD"])
+def test_depth_to_space(mode):
+    through([1, 12, 3, 5], "DepthToSpace", blocksize=2, mode=mode)
+
+
+def test_space_to_depth():
+    through([1, 3, 4, 6], "SpaceToDepth", blocksize=2)
+
+
+def test_slice_with_steps():
+    net = Net()
+    lists = [net.constant(np.array(v)) for v in ([1, 0], [100, 100], [2, 3], [2, 3])]
+    net.output(net.quantized(net.node("Slice", [net.quantized(net.input([1, 8, 7, 9])), *lists])))
+    check(net)
+
+
+def test_sum_of_two():
+    net = Net()
+    pair = [net.quantized(net.input([1, 6, 5, 7], name), 0.0219) for name in "xz"]
+    net.output(net.quantized(net.node("Sum", pair), 0.0513))
+    check(net, scale=0.0513, exact=FLOAT_SHARE)
+
+
+def test_the_same_network_in_qoperator_form():
+    net = Net()
+    net.input([1, 3, 6, 6])
+    scale, zero = net.constant(np.float32(0.03)), net.constant(np.uint8(128))
+    x = net.node("QuantizeLinear", ["x", scale, zero])
+    weight = net.constant(net.rng.integers(-127, 128, (4, 3, 3, 3)).astype(np.int8))
+    w_scale = net.constant(net.rng.uniform(0.001, 0.004, 4).astype(np.float32))
+    w_zero, bias = net.constant(np.zeros(4, np.int8)), net.constant(net.rng.integers(-999, 999, 4).astype(np.int32))
+    y = net.node("QLinearConv", [x, scale, zero, weight, w_scale, w_zero, scale, zero, bias], pads=[1, 1, 1, 1])
+    y = net.node("MaxPool", [y], kernel_shape=[2, 2], strides=[2, 2])
+    y = net.node("QLinearAdd", [y, scale, zero, y, scale, zero, scale, zero], domain="com.microsoft")
+    net.output(net.node("DequantizeLinear", [y, scale, zero]))
+    check(net, exact=0.99)

@@ -63,7 +63,15 @@ def load(
 
 
 def _as_given(net: Network, model: Any) -> tuple[Network, bytes]:
-    return net, _serialized(model, net)
+    """Return a quantized network with its QLinear operators written as QDQ, and its bytes as they came."""
+    original = _serialized(model, net)
+    if any("QLinear" in node.op_type or node.op_type == "QGemm" for node in net.nodes):
+        from chanzi.frontend.normalize.qoperator import to_qdq
+        from chanzi.frontend.onnx_import import infer_shapes
+
+        if to_qdq(net):
+            infer_shapes(net)
+    return net, original
 
 
 def _serialized(model: Any, net: Network) -> bytes:

@@ -15,7 +15,7 @@ from chanzi.frontend.cut import Cut, cut_pieces
 from chanzi.frontend.layout import NCHW, NCW, NHWC, Form, Refused, View, default_form, form_of_shape
 from chanzi.frontend.network import Network, Node, model_of
 from chanzi.frontend.operators import TRANSLATORS
-from chanzi.frontend.operators.elementwise import apply_table
+from chanzi.frontend.operators.functions import apply_table
 from chanzi.frontend.work import node_macs
 from chanzi.graph.ops import Lookup, Quant, Tensor, macs
 from chanzi.graph.plan import ChipPiece, Partition, Placement

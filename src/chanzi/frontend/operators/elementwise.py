@@ -5,30 +5,13 @@ import numpy as np
 from chanzi.frontend.context import Context, Translator
 from chanzi.frontend.layout import NCHW, NCW, NHWC, ROWS, TOKENS, Form, Refused, View, form_of_shape
 from chanzi.frontend.network import Node
-from chanzi.frontend.operators import functions
+from chanzi.frontend.operators import affine, functions
+from chanzi.frontend.operators.functions import apply_table
 from chanzi.frontend.qdq import Stored
 from chanzi.graph.ops import Binary, ByteArray, Const, DType, Lookup, Quant, Softmax, Tensor
 from chanzi.numerics import tables
 
 _IDENTITY = np.arange(256, dtype=np.uint8)
-
-
-def apply_table(ctx: Context, name: str, view: View, quant: Quant, table: tables.Table, kind: str) -> None:
-    """Make `name` the view through a table; the view itself where the table changes nothing."""
-    if quant == view.tensor.quant and np.array_equal(table, _IDENTITY):
-        ctx.views[name] = View(tensor=view.tensor, shape=ctx.shape(name), dims=view.dims, order=view.order)
-        return
-    y = ctx.tensor(name, view.tensor.shape, quant)
-    op = Lookup(name=ctx.unique(f"{name}/{kind.lower()}"), kind=kind.lower(), x=view.tensor, y=y, table=table)
-    ctx.emit(op)
-    ctx.views[name] = view.on(y).reshaped(ctx.shape(name))
-
-
-def _unary(ctx: Context, node: Node) -> None:
-    view = ctx.view(node.input(0))
-    quant = ctx.target(node.outputs[0])
-    table = tables.function_table(functions.function_of(ctx, node), view.tensor.quant, quant)
-    apply_table(ctx, node.outputs[0], view, quant, table, node.op_type)
 
 
 def _stored_scalar(ctx: Context, name: str) -> Stored | None:
@@ -77,15 +60,17 @@ def _binary(ctx: Context, node: Node) -> None:
             table = tables.function_table(function, view.tensor.quant, quant)
         apply_table(ctx, name, view, quant, table, node.op_type)
         return
-    if node.op_type not in ("Add", "Mul", "Sub") or (node.op_type == "Sub" and other == first):
-        raise Refused("a constant for each channel")
-    _with_constant(ctx, node, view, other)
+    stored = ctx.stored.get(other)
+    plain = stored is not None and stored.values.dtype in (np.int8, np.uint8) and stored.axis is None
+    if plain and (node.op_type in ("Add", "Mul") or (node.op_type == "Sub" and other == second)):
+        _with_constant(ctx, node, view, other)
+    else:
+        affine.with_constant(ctx, node, x, other)
 
 
 def _with_constant(ctx: Context, node: Node, view: View, other: str) -> None:
     stored = ctx.stored.get(other)
-    if stored is None or stored.values.dtype not in (np.int8, np.uint8) or stored.axis is not None:
-        raise Refused("a constant that is not quantized to 8 bits with one scale")
+    assert stored is not None
     form = view.form()
     shape = ctx.shape(node.outputs[0])
     if form is None or len(shape) != len(view.shape):
@@ -194,9 +179,18 @@ def _softmax(ctx: Context, node: Node) -> None:
 
 
 _BINARY = ("Add", "Div", "Max", "Min", "Mul", "Pow", "Sub")
-_UNARY = (*functions.PLAIN, *functions.SHAPED, "Clip", "PRelu")
+_UNARY = (*functions.PLAIN, *functions.SHAPED, "Clip")
+
+
+def _sum(ctx: Context, node: Node) -> None:
+    """Translate a sum of two; longer ones are written as additions before they are quantized."""
+    added = Node(op_type="Add", inputs=node.inputs, outputs=node.outputs, name=node.name)
+    _binary(ctx, added)
+
+
 TRANSLATORS: dict[str, Translator] = {
-    **dict.fromkeys(_UNARY, _unary),
+    **dict.fromkeys(_UNARY, functions.translate),
     **dict.fromkeys(_BINARY, _binary),
+    "Sum": _sum,
     "Softmax": _softmax,
 }

@@ -8,11 +8,14 @@ import numpy as np
 import numpy.typing as npt
 
 from chanzi.frontend.context import Context
-from chanzi.frontend.layout import Refused
+from chanzi.frontend.layout import Refused, View
 from chanzi.frontend.network import Node
+from chanzi.graph.ops import Lookup, Quant
+from chanzi.numerics import tables
 
 Floats = npt.NDArray[np.float32]
 Function = Callable[[Floats], Floats]
+_IDENTITY = np.arange(256, dtype=np.uint8)
 _ONE, _HALF = np.float32(1), np.float32(0.5)
 
 
@@ -162,3 +165,22 @@ def with_number(kind: str, number: np.float32, *, first: bool) -> Function | Non
         "Pow": (lambda x: number**x) if first else (lambda x: x**number),
     }
     return functions.get(kind)
+
+
+def apply_table(ctx: Context, name: str, view: View, quant: Quant, table: tables.Table, kind: str) -> None:
+    """Make `name` the view through a table; the view itself where the table changes nothing."""
+    if quant == view.tensor.quant and np.array_equal(table, _IDENTITY):
+        ctx.views[name] = View(tensor=view.tensor, shape=ctx.shape(name), dims=view.dims, order=view.order)
+        return
+    y = ctx.tensor(name, view.tensor.shape, quant)
+    op = Lookup(name=ctx.unique(f"{name}/{kind.lower()}"), kind=kind.lower(), x=view.tensor, y=y, table=table)
+    ctx.emit(op)
+    ctx.views[name] = view.on(y).reshaped(ctx.shape(name))
+
+
+def translate(ctx: Context, node: Node) -> None:
+    """Translate a function of one activation into a table."""
+    view = ctx.view(node.input(0))
+    quant = ctx.target(node.outputs[0])
+    table = tables.function_table(function_of(ctx, node), view.tensor.quant, quant)
+    apply_table(ctx, node.outputs[0], view, quant, table, node.op_type)

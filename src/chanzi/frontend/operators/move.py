@@ -5,7 +5,7 @@ import numpy as np
 from chanzi.frontend.context import Context, Translator
 from chanzi.frontend.layout import Form, Refused, View, form_of_shape
 from chanzi.frontend.network import Node
-from chanzi.graph.ops import Concat, Const, Pad, Slice, Tensor
+from chanzi.graph.ops import Concat, Const, Pad, Pool, Slice, Tensor
 
 
 def _reshape(ctx: Context, node: Node) -> None:
@@ -82,13 +82,34 @@ def _slice(ctx: Context, node: Node) -> None:
         starts, ends = ctx.ints(node.input(1)), ctx.ints(node.input(2))
         axes = ctx.ints(node.input(3)) if node.input(3) else list(range(len(starts)))
         steps = ctx.ints(node.input(4)) if node.input(4) else [1] * len(starts)
-    low, high = {}, {}
+    low, high, stride = {}, {}, {}
     for axis, start, end, step in zip(axes, starts, ends, steps, strict=True):
         axis = axis % len(view.shape)
-        if step != 1:
+        if step < 1:
             raise Refused(f"a step of {step}")
         low[axis], high[axis], _ = slice(start, end).indices(view.shape[axis])
+        if step > 1:
+            stride[axis] = step
     cut(ctx, node.outputs[0], view, low, high)
+    if stride:
+        _every(ctx, node, stride)
+
+
+def _every(ctx: Context, node: Node, stride: dict[int, int]) -> None:
+    """Keep every n-th line or column: the maximum of one."""
+    name = node.outputs[0]
+    view = ctx.views[name]
+    form = usable_form(view, set(stride))
+    if form[2] in stride:
+        raise Refused("a step along the channels")
+    x = view.tensor
+    strides = (
+        stride.get(form[0], 1) if form[0] is not None else 1,
+        stride.get(form[1], 1) if form[1] is not None else 1,
+    )
+    y = ctx.tensor(name, (-(-x.shape[0] // strides[0]), -(-x.shape[1] // strides[1]), x.shape[2]), x.quant)
+    ctx.put(name, y, form)
+    ctx.emit(Pool(name=ctx.name(node), kind="max", x=x, y=y, kernel=(1, 1), strides=strides))
 
 
 def _split(ctx: Context, node: Node) -> None:
