@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from chanzi.errors import ModelError
 from chanzi.graph.plan import Value
 
 Array = npt.NDArray[Any]
@@ -97,7 +98,10 @@ class Network:
                 return None
             from onnx import numpy_helper
 
-            self._numbers[name] = numpy_helper.to_array(self.tensors[name])
+            try:
+                self._numbers[name] = numpy_helper.to_array(self.tensors[name])
+            except (ValueError, TypeError, KeyError) as error:
+                raise ModelError(f"the constant '{name}' cannot be read: {error}", hint="the file is damaged") from None
         return self._numbers[name]
 
     def scalar(self, name: str) -> float | None:
