@@ -29,6 +29,7 @@ from chanzi.graph.ops import (
     Tensor,
 )
 from chanzi.numerics import requantize as rq
+from chanzi.numerics.fused import add_values
 from chanzi.numerics.softmax import softmax
 
 Map = npt.NDArray[np.int32]
@@ -80,10 +81,6 @@ def _input(tensor: Tensor, inputs: Mapping[str, npt.NDArray[np.integer]]) -> Map
 
 def _stored(value: Map, quant: Quant) -> npt.NDArray[np.int8 | np.uint8]:
     return value.astype(np.int8 if quant.dtype == "int8" else np.uint8)
-
-
-def _clip(value: rq.Floats, quant: Quant) -> Map:
-    return rq.round_clip(value, quant.zero, quant.qmin, quant.qmax)
 
 
 def _requantize(acc: Map, multiplier: rq.Floats | np.float32, quant: Quant) -> Map:
@@ -195,10 +192,15 @@ def _pool(op: Pool, maps: Maps) -> Map:
 
 
 def _binary(op: Binary, maps: Maps) -> Map:
-    a, b = maps[op.a.name] - op.a.quant.zero, maps[op.b.name] - op.b.quant.zero
-    mid = op.mid or op.y.quant
-    function = rq.add if op.kind == "add" else rq.mul
-    y = _clip(function(a, b, (op.a.quant.scale, op.b.quant.scale, mid.scale)), mid)
+    a, b, mid = op.a.quant, op.b.quant, op.mid or op.y.quant
+    zeros = (a.zero, b.zero)
+    if op.kind == "add":
+        scales = (np.float32(a.scale) / np.float32(mid.scale), np.float32(b.scale) / np.float32(mid.scale))
+        value = add_values(maps[op.a.name], maps[op.b.name], scales=scales, zeros=zeros, zero=mid.zero)
+    else:
+        scale = np.float32(rq.conv_multiplier(a.scale, np.float32(b.scale), mid.scale))
+        value = rq.mul_values(maps[op.a.name], maps[op.b.name], scale=scale, zeros=zeros, zero=mid.zero)
+    y = rq.round_clip(value, 0, mid.qmin, mid.qmax)
     return y if op.table is None else _look_up(op.table, y, op.y.quant)
 
 

@@ -6,8 +6,8 @@ Every product, quotient and sum below is rounded to float32, nearest even; scale
 ==================  ==================================================================
 convolution, dense  ``q(float32(acc) * ((x_scale * w_scale[c]) / y_scale))``
 two activations     ``q(float32(acc) * ((a_scale * b_scale) / y_scale))``
-addition            ``q((a_scale / y_scale) * (a - za) + (b_scale / y_scale) * (b - zb))``
-multiplication      ``q(((a_scale * b_scale) / y_scale) * ((a - za) * (b - zb)))``
+multiplication      ``clip(rint(((a_scale * b_scale) / y_scale) * ((a - za) * (b - zb)) + zero))``
+addition            see `chanzi.numerics.fused`: multiplied and added without rounding between
 average of n        ``q(float32(sum(x - zx)) * (x_scale / (y_scale * n)))``
 linear enlarging    the average's, with integer weights that sum to n
 ==================  ==================================================================
@@ -52,15 +52,19 @@ def requantize(
         return round_clip(acc.astype(np.float32) * np.asarray(multiplier, np.float32), zero, low, high)
 
 
-def add(a: npt.NDArray[np.integer], b: npt.NDArray[np.integer], scales: tuple[float, float, float]) -> Floats:
-    """Return the sum in steps of y, before rounding; scales are (a, b, y), zero points are subtracted before."""
-    sa, sb, sy = (np.float32(scale) for scale in scales)
-    with np.errstate(all="ignore"):
-        return np.asarray((sa / sy) * a.astype(np.float32) + (sb / sy) * b.astype(np.float32), np.float32)
+def mul_values(
+    first: npt.NDArray[np.integer],
+    second: npt.NDArray[np.integer],
+    *,
+    scale: np.float32,
+    zeros: tuple[int, int],
+    zero: int,
+) -> Floats:
+    """Return what QLinearMul rounds to its result: ``((a - za) * (b - zb)) * scale + zero``, each step rounded.
 
-
-def mul(a: npt.NDArray[np.integer], b: npt.NDArray[np.integer], scales: tuple[float, float, float]) -> Floats:
-    """Return the product in steps of y, before rounding; scales are (a, b, y), zero points are subtracted before."""
-    sa, sb, sy = (np.float32(scale) for scale in scales)
+    `scale` is `conv_multiplier` of a's, b's and the result's.
+    """
+    a = (np.asarray(first, np.int32) - zeros[0]).astype(np.float32)
+    b = (np.asarray(second, np.int32) - zeros[1]).astype(np.float32)
     with np.errstate(all="ignore"):
-        return np.asarray((a.astype(np.float32) * b.astype(np.float32)) * ((sa * sb) / sy), np.float32)
+        return np.asarray((a * b) * np.float32(scale) + np.float32(zero), np.float32)
