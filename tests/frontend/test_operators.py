@@ -417,3 +417,13 @@ def test_the_same_network_in_qoperator_form():
     y = net.node("QLinearAdd", [y, scale, zero, y, scale, zero, scale, zero], domain="com.microsoft")
     net.output(net.node("DequantizeLinear", [y, scale, zero]))
     check(net, exact=0.99)
+
+
+@pytest.mark.parametrize("first", [False, True])
+@pytest.mark.parametrize("op", ["Add", "Mul"])
+def test_map_and_quantized_number(op, first):
+    net = Net()
+    x = net.quantized(net.input([1, 6, 16, 16]), 0.0219)
+    number = net.stored(np.array(217, np.uint8), 0.0137, zero=31)
+    net.output(net.quantized(net.node(op, [number, x] if first else [x, number]), 0.0513))
+    check(net, scale=0.0513)

@@ -10,6 +10,9 @@ from chanzi.frontend.operators.functions import apply_table
 from chanzi.frontend.qdq import Stored
 from chanzi.graph.ops import Binary, ByteArray, Const, DType, Lookup, Quant, Softmax, Tensor
 from chanzi.numerics import tables
+from chanzi.numerics.fused import add_values
+from chanzi.numerics.requantize import mul_values
+from chanzi.numerics.fused import add_values
 
 _IDENTITY = np.arange(256, dtype=np.uint8)
 
@@ -19,16 +22,21 @@ def _stored_scalar(ctx: Context, name: str) -> Stored | None:
     return stored if stored is not None and stored.values.size == 1 else None
 
 
-def _scalar_table(kind: str, x: Quant, b: Stored, y: Quant) -> tables.Table:
-    """Return the bytes of QLinearAdd or QLinearMul with a constant of one element."""
-    offset = np.float32(int(b.values.reshape(-1)[0]) - b.one_zero)
-    steps = (tables.stored_values(x.dtype) - x.zero).astype(np.float32)
-    sa, sb, sy = np.float32(x.scale), b.scale[0], np.float32(y.scale)
+def _scalar_table(kind: str, x: Quant, b: Stored, y: Quant, *, first: bool) -> tables.Table:
+    """Return the bytes of QLinearAdd or QLinearMul with a constant of one element, the `first` operand or the second."""
+    stored = tables.stored_values(x.dtype)
+    constant = np.full(256, int(b.values.reshape(-1)[0]), np.int32)
+    scales, zeros = (np.float32(x.scale), b.scale[0]), (x.zero, b.one_zero)
+    operands = (stored, constant)
+    if first:
+        scales, zeros, operands = scales[::-1], zeros[::-1], operands[::-1]
+    sy = np.float32(y.scale)
     if kind == "Add":
-        exact = (sa / sy) * steps + (sb / sy) * offset
+        exact = add_values(*operands, scales=(scales[0] / sy, scales[1] / sy), zeros=zeros, zero=y.zero)
     else:
-        exact = np.float32(np.float32(sa * sb) / sy) * (steps * offset)
-    values = np.clip(np.rint(exact.astype(np.float32)) + np.float32(y.zero), y.qmin, y.qmax)
+        scale = np.float32(np.float32(scales[0] * scales[1]) / sy)
+        exact = mul_values(*operands, scale=scale, zeros=zeros, zero=y.zero)
+    values = np.clip(np.rint(exact), y.qmin, y.qmax)
     return values.astype(np.int16).astype(np.dtype(y.dtype)).view(np.uint8)
 
 
@@ -50,7 +58,7 @@ def _binary(ctx: Context, node: Node) -> None:
         quant = ctx.target(name)
         stored = _stored_scalar(ctx, other)
         if stored is not None and node.op_type in ("Add", "Mul"):
-            table = _scalar_table(node.op_type, view.tensor.quant, stored, quant)
+            table = _scalar_table(node.op_type, view.tensor.quant, stored, quant, scalar_first=other == first)
         else:
             function = functions.with_number(
                 node.op_type, np.float32(np.asarray(number).reshape(-1)[0]), first=other == first
