@@ -10,6 +10,7 @@ Refused: grouped or transposed producers, residuals, channels that do not fill t
 """
 
 import dataclasses
+import itertools
 
 from chanzi.chip.chip import Core
 from chanzi.compiler.fuse import is_depthwise
@@ -36,9 +37,7 @@ def channel_blocks(graph: Graph, items: tuple[Item, ...], core: Core) -> tuple[I
         if isinstance(producer, Node) and _fits(producer, item, core) and readers[producer.y.name] == 1:
             dropped.add(producer.y.name)
             replaced[item.y.name] = _cut(producer, item, core)
-    return tuple(
-        new for item in items if item.y.name not in dropped for new in replaced.get(item.y.name, [item])
-    )
+    return tuple(new for item in items if item.y.name not in dropped for new in replaced.get(item.y.name, [item]))
 
 
 def _fits(producer: Node, node: Node, core: Core) -> bool:
@@ -56,7 +55,7 @@ def _bounds(channels: int, core: Core) -> list[tuple[int, int]]:
     tiles = -(-channels // core.dim)
     count = min(BLOCKS, tiles)
     cuts = [tiles * i // count * core.dim for i in range(count)] + [channels]
-    return [(a, b) for a, b in zip(cuts, cuts[1:], strict=False) if a < b]
+    return [(a, b) for a, b in itertools.pairwise(cuts) if a < b]
 
 
 def _cut(producer: Node, node: Node, core: Core) -> list[Item]:

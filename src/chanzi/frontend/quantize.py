@@ -5,7 +5,6 @@ import logging
 import tempfile
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import onnx
@@ -43,7 +42,7 @@ class _Reader:
         return dict(feed)
 
     def set_range(self, start_index: int, end_index: int) -> None:
-        """Required by the interface; all frames are read."""
+        """Do nothing: the interface wants it, all frames are read."""
 
 
 @contextlib.contextmanager
