@@ -1,5 +1,6 @@
 """Whole commands measured from outside: wall seconds and peak memory; and one environment per rival."""
 
+import json
 import os
 import subprocess
 import sys
@@ -20,33 +21,46 @@ class Measured:
 
 
 def run(command: list[str], *, timeout_s: float, log: Path, environment: dict[str, str] | None = None) -> Measured:
-    """Run `command` to its end; its output goes to `log`. Peak memory is the largest process of its tree."""
+    """Run `command` to its end; its output goes to `log`. Peak memory is the largest process of its tree.
+
+    A small process of its own starts the command, because a child's peak begins at what its parent held when it forked.
+    """
+    starter = [sys.executable, "-S", __file__, str(log), str(timeout_s), *command]
+    done = subprocess.run(
+        starter,
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        check=True,
+        env=os.environ | (environment or {}),
+    )
+    found = json.loads(done.stdout)
+    text = log.read_text(encoding="utf-8", errors="replace")
+    note = found["note"]
+    return Measured(ok=not note, wall_s=found["wall_s"], peak_bytes=found["peak_bytes"], output=text, note=note)
+
+
+def _start(log: str, timeout: str, *command: str) -> None:
+    """Run the command, then print what it cost as JSON."""
     start = time.perf_counter()
-    with log.open("w", encoding="utf-8") as out:
-        process = subprocess.Popen(
-            command,
-            stdin=subprocess.DEVNULL,
-            stdout=out,
-            stderr=subprocess.STDOUT,
-            env=os.environ | (environment or {}),
-        )
-        note, usage, status = "", None, 0
+    note = ""
+    with open(log, "w", encoding="utf-8") as out:
+        process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=out, stderr=subprocess.STDOUT)
         while True:
             pid, status, usage = os.wait4(process.pid, os.WNOHANG)
             if pid:
                 break
-            if time.perf_counter() - start > timeout_s:
+            if time.perf_counter() - start > float(timeout):
                 process.kill()
                 _, status, usage = os.wait4(process.pid, 0)
-                note = f"stopped after {timeout_s:.0f} s"
+                note = f"stopped after {float(timeout):.0f} s"
                 break
             time.sleep(0.005)
     wall = time.perf_counter() - start
     process.returncode = os.waitstatus_to_exitcode(status)
     if not note and process.returncode:
         note = f"exit code {process.returncode}"
-    text = log.read_text(encoding="utf-8", errors="replace")
-    return Measured(ok=not note, wall_s=wall, peak_bytes=usage.ru_maxrss * 1024, output=text, note=note)
+    print(json.dumps({"wall_s": wall, "peak_bytes": usage.ru_maxrss * 1024, "note": note}))
 
 
 def environment(folder: Path, requirements: list[str]) -> Path:
@@ -59,3 +73,7 @@ def environment(folder: Path, requirements: list[str]) -> Path:
         subprocess.run([*pip, *requirements], check=True, stdin=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
         mark.write_text(wanted, encoding="utf-8")
     return folder / "bin"
+
+
+if __name__ == "__main__":
+    _start(*sys.argv[1:])
