@@ -12,7 +12,6 @@ from chanzi.graph.ops import Binary, ByteArray, Const, DType, Lookup, Quant, Sof
 from chanzi.numerics import tables
 from chanzi.numerics.fused import add_values
 from chanzi.numerics.requantize import mul_values
-from chanzi.numerics.fused import add_values
 
 _IDENTITY = np.arange(256, dtype=np.uint8)
 
@@ -23,7 +22,7 @@ def _stored_scalar(ctx: Context, name: str) -> Stored | None:
 
 
 def _scalar_table(kind: str, x: Quant, b: Stored, y: Quant, *, first: bool) -> tables.Table:
-    """Return the bytes of QLinearAdd or QLinearMul with a constant of one element, the `first` operand or the second."""
+    """Return the bytes of QLinearAdd or QLinearMul with a constant of one element, as `first` operand or second."""
     stored = tables.stored_values(x.dtype)
     constant = np.full(256, int(b.values.reshape(-1)[0]), np.int32)
     scales, zeros = (np.float32(x.scale), b.scale[0]), (x.zero, b.one_zero)
@@ -58,7 +57,7 @@ def _binary(ctx: Context, node: Node) -> None:
         quant = ctx.target(name)
         stored = _stored_scalar(ctx, other)
         if stored is not None and node.op_type in ("Add", "Mul"):
-            table = _scalar_table(node.op_type, view.tensor.quant, stored, quant, scalar_first=other == first)
+            table = _scalar_table(node.op_type, view.tensor.quant, stored, quant, first=other == first)
         else:
             function = functions.with_number(
                 node.op_type, np.float32(np.asarray(number).reshape(-1)[0]), first=other == first
