@@ -184,21 +184,22 @@ def photo(path: Path, info: TensorInfo, pre: Preprocessing) -> Array:
 def _photo_shape(info: TensorInfo, layout: Layout) -> tuple[int, int, int, bool]:
     """Return (height, width, channels, channels first)."""
     frame = info.frame or info.shape
-    sizes = tuple(frame or ())
+    dims = tuple(frame or ())
     if (
         info.dtype is None
         or info.dtype.kind not in "fu"
-        or len(sizes) not in (3, 4)
-        or (len(sizes) == 4 and sizes[0] != 1)
+        or len(dims) not in (3, 4)
+        or (len(dims) == 4 and dims[0] != 1)
     ):
         raise RunError(
             f"input {info.name} ({info.type} {info.shown_shape}) takes no photo", hint="give an .npy or .npz"
         )
-    shape = sizes[-3:]
+    shape = dims[-3:]
     if not all(isinstance(size, int) and size > 0 for size in shape):
         raise RunError(f"input {info.name} has no fixed size ({info.shown_shape})", hint="give an .npy or .npz")
     first = shape[0] in (1, 3, 4) if layout == "auto" else layout == "nchw"
-    channels, height, width = shape if first else (shape[2], shape[0], shape[1])
+    sizes = [int(size) for size in shape if isinstance(size, int)]  # all of them are, as was asked above
+    channels, height, width = sizes if first else (sizes[2], sizes[0], sizes[1])
     if channels not in (1, 3, 4):
         raise RunError(
             f"input {info.name} has {channels} channels, a photo 1, 3 or 4",

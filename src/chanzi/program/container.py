@@ -147,7 +147,7 @@ def to_sections(model: CompiledModel) -> dict[str, bytes | memoryview]:
         for c, core in enumerate(segment.cores):
             sections[f"s{i}/core{c}/setup"] = encode(core.setup)
             sections[f"s{i}/core{c}/frame"] = encode(core.frame)
-        sections[f"s{i}/image"] = memoryview(np.ascontiguousarray(segment.image)).cast("B")
+        sections[f"s{i}/image"] = np.ascontiguousarray(segment.image).data.cast("B")
         steps.append(_chip_meta(step))
     for name, data in model.attachments.items():
         sections[f"a/{name}"] = data

@@ -58,7 +58,7 @@ def digest_feeds(feeds: Iterable[Mapping[str, Any]]) -> bytes:
         for name in sorted(feed):
             array = np.ascontiguousarray(feed[name])
             digest.update(f"{name} {array.dtype.str} {array.shape}".encode())
-            digest.update(array.tobytes() if array.dtype == object else memoryview(array.reshape(-1)).cast("B"))
+            digest.update(array.tobytes() if array.dtype == object else array.reshape(-1).data.cast("B"))
     return digest.digest()
 
 
