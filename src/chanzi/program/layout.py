@@ -52,7 +52,7 @@ def unpack(port: Port, data: Bytes) -> Frame:
     strides = (layout.line_bytes, layout.pixel_bytes, 1)
     pixels = as_strided(data[offset:], (h, w, int(layout.channel_offset.max()) + 1 - offset), strides, writeable=False)
     chosen = pixels[:, :, :c] if whole else pixels[:, :, layout.channel_offset - offset]
-    return np.ascontiguousarray(chosen).view(port.quant.dtype)
+    return chosen.copy().view(port.quant.dtype)  # a copy always: the next frame is written to the same bytes
 
 
 def write_inputs(dram: Bytes, segment: Segment, frames: Sequence[Mapping[str, Frame]]) -> None:
