@@ -13,6 +13,7 @@ from chanzi.chip.chip import Chip, Core, Dram, Scratchpad
 from chanzi.compiler import compile_graph
 from chanzi.errors import CompileError
 from chanzi.graph.evaluate import evaluate
+from chanzi.graph.ops import Binary, Conv, Graph, Lookup, Quant, Tensor
 from chanzi.graph.verify import verify
 from chanzi.program.program import Options
 from chanzi.sim import fast, reference
@@ -79,3 +80,38 @@ def test_little_memory_changes_no_byte(seed, dim, words, resident):
 def test_many_graphs(seed, dim, words, cores):
     mode = ("single", "throughput", "latency")[seed % 3]
     held_against_graph(seed, small_chip(dim, words, 96, cores), fast.Simulator, Options(mode=mode))
+
+
+@pytest.mark.parametrize("kind", [Conv, Binary])
+def test_a_table_after_a_table_keeps_the_first_rounding(kind):
+    """A second table folded into an operator once made it requantize with the second table's scale."""
+    x = Tensor(name="x", shape=(4, 4, 8), quant=Quant(scale=0.03125, zero=3, dtype="int8"))
+    middle = Tensor(name="m", shape=x.shape, quant=Quant(scale=0.125, zero=90, dtype="uint8"))
+    y = Tensor(name="y", shape=x.shape, quant=Quant(scale=0.0625, zero=-5, dtype="int8"))
+    rng = np.random.default_rng(0)
+    first, second = rng.integers(0, 256, (2, 256)).astype(np.uint8)
+    if kind is Conv:
+        weight = rng.integers(-127, 128, (8, 1, 1, 8)).astype(np.int8)
+        scale = np.full(8, 0.01, np.float32)
+        op = Conv(name="op", x=x, y=middle, weight=weight, weight_scale=scale, table=first)
+    else:
+        op = Binary(name="op", kind="add", a=x, b=x, y=middle, table=first)
+    lookup = Lookup(name="lookup", kind="any", x=middle, y=y, table=second)
+    graph = Graph(name="two", inputs=(x,), outputs=(y,), ops=(op, lookup))
+    verify(graph)
+    frame = random_inputs(graph, 1)
+    got = reference.Simulator(compile_graph(graph, load_chip("chanzi-8"))).run([frame])[0]
+    np.testing.assert_array_equal(got["y"], evaluate(graph, frame)["y"])
+
+
+def test_a_frame_keeps_its_result():
+    """Results were once views of the simulator's DRAM, which the next frame overwrites."""
+    x = Tensor(name="x", shape=(3, 4, 16), quant=Quant(scale=0.25, zero=0, dtype="int8"))
+    y = Tensor(name="y", shape=x.shape, quant=x.quant)
+    lookup = Lookup(name="l", kind="any", x=x, y=y, table=np.arange(256, dtype=np.uint8)[::-1].copy())
+    graph = Graph(name="one", inputs=(x,), outputs=(y,), ops=(lookup,))
+    frames = [random_inputs(graph, seed) for seed in (1, 2)]
+    for simulator in (reference.Simulator, fast.Simulator):
+        results = simulator(compile_graph(graph, load_chip("chanzi-8"))).run(frames)
+        for frame, got in zip(frames, results, strict=True):
+            np.testing.assert_array_equal(got["y"], evaluate(graph, frame)["y"])

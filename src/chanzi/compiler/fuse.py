@@ -41,9 +41,8 @@ def _with_table(op: Op, table: Table, y: Tensor) -> Op | None:
         case Lookup():
             return dataclasses.replace(op, table=table[op.table], y=y)
         case Conv() | Binary():
-            if op.table is not None:
-                return dataclasses.replace(op, table=table[op.table], y=y)
-            return dataclasses.replace(op, table=table, mid=op.mid or op.y.quant, y=y)
+            whole = table if op.table is None else table[op.table]
+            return dataclasses.replace(op, table=whole, mid=op.mid or op.y.quant, y=y)
         case _:
             return None
 
