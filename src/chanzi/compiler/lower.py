@@ -24,7 +24,7 @@ def lower(node: Node, layout: Layout, core: Core) -> tuple[Part, ...]:
         case Conv():
             return lower_conv(node, layout, core)
         case MatMul():
-            return lower_matmul(node, layout, core)
+            return lower_matmul(node, layout)
         case Pool():
             return lower_pool(node, layout, core)
         case Binary():

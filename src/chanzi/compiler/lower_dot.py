@@ -401,7 +401,7 @@ def _regular(taps: list[tuple[int, int]]) -> tuple[int, int]:
 def _transposed_parts(node: Node, op: Conv, layout: Layout, core: Core) -> tuple[Part, ...]:
     """Return one dense convolution for each output phase; its taps are the kernel's that meet that phase."""
     view, out_view = layout.views[op.x.name], layout.views[node.y.name]
-    out, kh, kw, inside = op.weight.shape
+    out, kh, kw, _ = op.weight.shape
     weight = op.weight if op.groups == 1 else _block_diagonal(op.weight, op.groups, op.weight_zero)
     (sy, sx), (dy, dx) = op.strides, op.dilations
     height, width, _ = node.y.shape
@@ -492,7 +492,7 @@ def _rows_of(view: View, prefix: str, line: int, count: int, run: int, channel: 
     return fields, operand, prefix
 
 
-def lower_matmul(node: Node, layout: Layout, core: Core) -> tuple[Part, ...]:
+def lower_matmul(node: Node, layout: Layout) -> tuple[Part, ...]:
     """Return a product of two activations, one part a batch; a B that runs along n is first turned by the array."""
     op = node.op
     assert isinstance(op, MatMul)
@@ -505,7 +505,7 @@ def lower_matmul(node: Node, layout: Layout, core: Core) -> tuple[Part, ...]:
         b_view, b_line, b_tensor = layout.views[op.b.name], i, op.b.name
         if not op.b_transposed:
             turned = Storage(key=f"{node.name}#turned{i}", height=1, width=n, pixel_bytes=-(-k // 16) * 16)
-            parts.append(_turn(node, op, layout, i, turned))
+            parts.append(_turn(op, layout, i, turned))
             b_view = View(storage=turned, channels=np.arange(k, dtype=np.int64))
             b_line, b_tensor = 0, ""
         b_fields, b_operand, _ = _rows_of(b_view, "b", b_line, n, k)
@@ -543,7 +543,7 @@ def _of(operand: Operand, tensor: str) -> Operand:
     return dataclasses.replace(operand, tensor=tensor)
 
 
-def _turn(node: Node, op: MatMul, layout: Layout, line: int, turned: Storage) -> Part:
+def _turn(op: MatMul, layout: Layout, line: int, turned: Storage) -> Part:
     """Return the part that writes b's transpose: out[n][k] = sum_j identity[n][j] * b[k][j]."""
     k, n = op.b.shape[1:]
     b_fields, b_operand, _ = _rows_of(layout.views[op.b.name], "b", line, k, n)
