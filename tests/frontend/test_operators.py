@@ -427,3 +427,38 @@ def test_map_and_quantized_number(op, first):
     number = net.stored(np.array(217, np.uint8), 0.0137, zero=31)
     net.output(net.quantized(net.node(op, [number, x] if first else [x, number]), 0.0513))
     check(net, scale=0.0513)
+
+
+@pytest.mark.parametrize("mode", ["reflect", "edge"])
+def test_pad_with_what_is_near(mode):
+    net = Net()
+    pads = net.constant(np.array([0, 0, 1, 2, 0, 0, 2, 0]))
+    net.output(net.quantized(net.node("Pad", [net.quantized(net.input([1, 8, 6, 5])), pads], mode=mode)))
+    check(net)
+
+
+def test_attention():
+    net = Net(3)
+    x = net.quantized(net.input([1, 6, 16]))
+
+    def heads(perm):
+        y = net.quantized(net.node("MatMul", [x, net.weights((16, 16), axis=1)]))
+        y = net.quantized(net.node("Reshape", [y, net.constant(np.array([1, 6, 2, 8]))]))
+        return net.quantized(net.node("Transpose", [y], perm=perm))
+
+    scores = net.quantized(net.node("MatMul", [heads([0, 2, 1, 3]), heads([0, 2, 3, 1])]), 0.1)
+    shares = net.quantized(net.node("Softmax", [scores], axis=-1), 1 / 256, zero=0)
+    y = net.quantized(net.node("MatMul", [shares, heads([0, 2, 1, 3])]))
+    y = net.quantized(net.node("Transpose", [y], perm=[0, 2, 1, 3]))
+    y = net.quantized(net.node("Reshape", [y, net.constant(np.array([1, 6, 16]))]))
+    net.output(net.quantized(net.node("MatMul", [y, net.weights((16, 10), axis=1)])))
+    check(net, exact=0.8)
+
+
+def test_tokens_of_a_map():
+    net = Net()
+    y = net.quantized(net.node("Conv", [net.quantized(net.input([1, 3, 4, 5])), net.weights((8, 3, 1, 1))]))
+    y = net.quantized(net.node("Reshape", [y, net.constant(np.array([1, 8, 20]))]))
+    y = net.quantized(net.node("Transpose", [y], perm=[0, 2, 1]))
+    net.output(net.quantized(net.node("MatMul", [y, net.weights((8, 6), axis=1)])))
+    check(net, exact=0.9)

@@ -10,6 +10,9 @@ _DECODING = frozenset(
         "Not", "Or", "And", "Pow", "Range", "ScatterElements", "ScatterND", "Shape", "Tile", "TopK", "Where",
     }
 )  # fmt: skip
+_PREPARING = frozenset(
+    {"Add", "Div", "Flatten", "Mul", "Pow", "Reshape", "Slice", "Split", "Squeeze", "Sub", "Transpose", "Unsqueeze"}
+)
 
 
 def decoding_nodes(net: Network) -> set[str]:
@@ -30,4 +33,9 @@ def decoding_nodes(net: Network) -> set[str]:
         if node.op_type in _DECODING or any(name in decoded for name in node.reads):
             names.add(node.name)
             decoded.update(node.outputs)
+    readers = net.consumers()
+    for node in trailing:  # backwards: what only prepares the decoding
+        after = [reader.name for out in node.outputs for reader in readers.get(out, [])]
+        if node.op_type in _PREPARING and after and all(name in names for name in after):
+            names.add(node.name)
     return names

@@ -9,7 +9,8 @@ from chanzi.frontend.context import Context, Translator
 from chanzi.frontend.layout import NHWC, ROWS, TOKENS, Form, Refused, View, form_of_shape
 from chanzi.frontend.network import Node
 from chanzi.frontend.operators.conv import bias_of, weights_of
-from chanzi.graph.ops import ByteArray, Conv, MatMul
+from chanzi.frontend.relayout import moved
+from chanzi.graph.ops import ByteArray, Conv, MatMul, Tensor
 
 _FORMS: dict[int, Form] = {4: NHWC, 3: TOKENS, 2: ROWS}
 
@@ -54,7 +55,7 @@ def _product(ctx: Context, node: Node, weight: ByteArray, scale: npt.NDArray[np.
         dims, order = view.dims, view.order
         laid = weight.reshape(-1, *dims).transpose(0, *(i + 1 for i in order)).reshape(-1, *x.shape)
     else:
-        x, kernel = ctx.as_map(view, form), (1, 1)
+        x, kernel = _moved(ctx, view, form), (1, 1)
         laid = weight.reshape(-1, 1, 1, weight.shape[1])
     integers = bias_of(ctx, bias, x.quant, scale)
     y = ctx.result(node, form)
@@ -77,11 +78,26 @@ def _turned(form: Form) -> Form:
     return form[0], form[2], form[1]
 
 
-def _operand(view: View, form: Form) -> tuple[View, bool]:
-    """Tell whether the second matrix lies transposed in its map."""
+def _moved(ctx: Context, view: View, form: Form) -> Tensor:
+    """Return the map in this form, whatever it takes."""
+    try:
+        return ctx.as_map(view, form)
+    except Refused:
+        return moved(ctx, view, form)
+
+
+def _second(ctx: Context, view: View, form: Form) -> tuple[Tensor, bool]:
+    """Return the map of the second matrix, and whether it lies transposed there."""
     if form_of_shape(form, view.shape) is None:
         raise Refused("several frames")
-    return view, not view.fits(form) and view.fits(_turned(form))
+    if view.fits(form):
+        return view.tensor, False
+    if view.fits(_turned(form)):
+        return view.tensor, True
+    try:
+        return _moved(ctx, view, form), False
+    except Refused:
+        return _moved(ctx, view, _turned(form)), True
 
 
 def _two_activations(ctx: Context, node: Node) -> None:
@@ -89,9 +105,8 @@ def _two_activations(ctx: Context, node: Node) -> None:
     form = _FORMS.get(len(a.shape))
     if form is None or len(a.shape) != len(b.shape) or a.shape[:-2] != b.shape[:-2]:
         raise Refused("matrices that are repeated to fit each other")
-    x = ctx.as_map(a, form)
-    b, turned = _operand(b, form)
-    w = ctx.as_map(b, _turned(form) if turned else form)
+    x = _moved(ctx, a, form)
+    w, turned = _second(ctx, b, form)
     ctx.emit(MatMul(name=ctx.name(node), a=x, b=w, y=ctx.result(node, form), b_transposed=turned))
 
 

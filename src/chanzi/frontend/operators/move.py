@@ -7,6 +7,9 @@ from chanzi.frontend.layout import Form, Refused, View, form_of_shape
 from chanzi.frontend.network import Node
 from chanzi.graph.ops import Concat, Const, Pad, Pool, Slice, Tensor
 
+MOST_LINES = 16
+"""Padding by mirroring copies line by line."""
+
 
 def _reshape(ctx: Context, node: Node) -> None:
     name = node.outputs[0]
@@ -165,16 +168,21 @@ def _fill(ctx: Context, node: Node, x: Tensor) -> int:
 def _pad(ctx: Context, node: Node) -> None:
     view = ctx.view(node.input(0))
     rank = len(view.shape)
-    if node.get("mode", "constant") != "constant":
-        raise Refused(f"padding in mode '{node.get('mode')}'")
     pads = _pads(ctx, node, rank)
     name = node.outputs[0]
+    mode = node.get("mode", "constant")
     changed = {axis for axis in range(rank) if pads[axis] or pads[axis + rank]}
     if not changed:
         ctx.views[name] = view
         return
     form = usable_form(view, changed)
     x = view.tensor
+    if mode != "constant":
+        for place, axis in enumerate(form):
+            if axis is not None:
+                x = _mirrored(ctx, node, x, place, pads[axis], pads[axis + rank])
+        ctx.put(name, x, form)
+        return
     value = _fill(ctx, node, x)
     before = [0 if axis is None else pads[axis] for axis in form]
     after = [0 if axis is None else pads[axis + rank] for axis in form]
@@ -188,6 +196,32 @@ def _pad(ctx: Context, node: Node) -> None:
     if form_of_shape(form, ctx.shape(name)) != x.shape:
         raise Refused("pads that do not fit its result")
     ctx.put(name, x, form)
+
+
+def _mirrored(ctx: Context, node: Node, x: Tensor, place: int, before: int, after: int) -> Tensor:
+    """Pad one dimension with the lines nearest to its edges: the edge again and again, or what lies behind it."""
+    if not before and not after:
+        return x
+    size, mode = x.shape[place], node.get("mode")
+    if mode not in ("edge", "reflect") or before + after > MOST_LINES or max(before, after) >= size:
+        raise Refused(f"padding of {before} and {after} in mode '{mode}'")
+    first = [0] * before if mode == "edge" else list(range(before, 0, -1))
+    last = [size - 1] * after if mode == "edge" else list(range(size - 2, size - 2 - after, -1))
+    lines: dict[int, Tensor] = {}
+    for index in dict.fromkeys([*first, *last]):
+        low, high = [0, 0, 0], list(x.shape)
+        low[place], high[place] = index, index + 1
+        line = ctx.tensor(f"{x.name}/line", (high[0] - low[0], high[1] - low[1], high[2] - low[2]), x.quant)
+        starts, ends = (low[0], low[1], low[2]), (high[0], high[1], high[2])
+        ctx.emit(Slice(name=ctx.unique(f"{node.name}/line"), x=x, y=line, starts=starts, ends=ends))
+        lines[index] = line
+    parts = (*(lines[i] for i in first), x, *(lines[i] for i in last))
+    whole = list(x.shape)
+    whole[place] += before + after
+    y = ctx.tensor(node.outputs[0], (whole[0], whole[1], whole[2]), x.quant)
+    name = ctx.unique(f"{node.name}/join")
+    ctx.emit(Concat(name=name, xs=parts, y=y, axis=place, tables=(None,) * len(parts)))
+    return y
 
 
 def _pad_channels(ctx: Context, node: Node, x: Tensor, before: int, after: int, value: int) -> Tensor:
