@@ -197,8 +197,11 @@ class _Cutter:
 
     def _bytes(self, tensor: Tensor) -> Boundary:
         """Return the boundary of a tensor that one chip piece writes and another reads."""
-        for value, view in self.ctx.views.items():
-            if view.tensor.name == tensor.name and view.permutation() is not None:
+        held = [name for name, view in self.ctx.views.items() if view.tensor.name == tensor.name]
+        held.sort(key=lambda name: (name not in self.exits, self.ctx.net.info(name).dtype in (FLOAT, None)))
+        for value in held:
+            view = self.ctx.views[value]
+            if view.permutation() is not None:
                 return self._made(value, tensor, view.shape, view.permutation())
         return Boundary(value=tensor.name, tensor=tensor.name, shape=tensor.shape, perm=(0, 1, 2), quantized=True)
 
