@@ -430,7 +430,9 @@ class Tiler:
     def _whole_cycles(self, part: Part) -> int:
         if part.engine == Engine.ARRAY:
             return busy_cycles(self.chip, Dot(**part.template | {"a_count": part.height * part.width}))
-        return busy_cycles(self.chip, Vec(**part.template | {"rows": part.height}))
+        operand = part.operands[0]
+        whole = {"rows": part.height, "height": operand.height, "pad_y": operand.pad_y}
+        return busy_cycles(self.chip, Vec(**part.template | whole))
 
     def _staged_stripes(self, parts: tuple[Part, ...]) -> list[tuple[int, int]]:
         """Return stripes of whole lines whose staging buffers fit the budget."""

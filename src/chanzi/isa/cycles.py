@@ -10,7 +10,8 @@ the last byte went in; the drain then takes one row a cycle while the next tile 
 ``max(feed_t, drain_{t-1})`` cycles.
 
 Vector unit. One word a cycle from the operand's port. A word read is shared by the taps of all neighbouring outputs
-that need it, `taps_per_lane` of them a cycle.
+that need it, `taps_per_lane` of them a cycle. Lines and words outside the map are skipped (with CLAMP_EDGE they are
+read: they stand for the nearest pixel); an output line takes at least a cycle a pixel.
 
 DMA. Transfers move whole beats; the bus carries the chip's DRAM bytes per cycle, one instruction at a time.
 """
@@ -151,19 +152,35 @@ def vec_cycles(core: Core, ins: Instruction) -> int:
     parameters += bool(flags & VecFlag.CHANNEL_SCALE) * _words(4 * core.lanes, W)
     parameters += taps if kind == VecKind.MAC else 0
     reads, share = _reads(ins)
-    line = ins.taps_y * reads * _words(share, core.taps_per_lane)
-    return table + blocks * (parameters + ins.rows * max(line, ins.columns))
+    tap = reads * _words(share, core.taps_per_lane)
+    if flags & VecFlag.CLAMP_EDGE:
+        return table + blocks * (parameters + ins.rows * max(ins.taps_y * tap, ins.columns))
+    first = np.arange(ins.rows, dtype=np.int64)[:, None] * ins.y_step - ins.pad_y
+    line = first + np.arange(ins.taps_y, dtype=np.int64) * ins.tap_y_step
+    lines = ((line >= 0) & (line < ins.height)).sum(axis=1)  # vertical taps inside the map, for each output line
+    return table + blocks * (parameters + int(np.maximum(lines * tap, ins.columns).sum()))
 
 
 def _reads(ins: Instruction) -> tuple[int, int]:
-    """Return (words read for one vertical tap of a line, outputs that share a word)."""
+    """Return (words read for one vertical tap of a line, outputs that share a word); what lies outside is not read."""
+    skips = not ins.flags & VecFlag.CLAMP_EDGE
     plain = ins.columns * ins.taps_x
     if ins.tap_x_step and ins.x_step and ins.x_step % ins.tap_x_step == 0:
         step = ins.x_step // ins.tap_x_step
         sliding = (ins.columns - 1) * step + ins.taps_x
         if sliding < plain:
-            return sliding, _words(ins.taps_x, step)
-    return plain, 1
+            share = _words(ins.taps_x, step)
+            if not skips:
+                return sliding, share
+            # word i lies at byte i * tap_x_step - pad_x; it exists where some of its channels do
+            low = max(-(-(ins.pad_x - ins.channels + 1) // ins.tap_x_step), 0)
+            high = min((ins.pad_x + ins.width_bytes - 1) // ins.tap_x_step, sliding - 1)
+            return max(high - low + 1, 0), share
+    if not skips:
+        return plain, 1
+    at = np.arange(ins.columns, dtype=np.int64)[:, None] * ins.x_step - ins.pad_x
+    at = at + np.arange(ins.taps_x, dtype=np.int64) * ins.tap_x_step
+    return int(((at > -ins.channels) & (at < ins.width_bytes)).sum()), 1
 
 
 def dma_cycles(chip: Chip, ins: Instruction) -> int:

@@ -85,7 +85,8 @@ class _Costs:
                 self.known[key] = (t.first, t.rest, t.last_drain)
             return self.known[key]
         if op == Opcode.VEC:
-            taps = (ins.taps_y, ins.taps_x, ins.x_step, ins.tap_x_step)
+            taps = (ins.taps_y, ins.taps_x, ins.x_step, ins.tap_x_step, ins.y_step, ins.tap_y_step)
+            taps += (ins.pad_y, ins.pad_x, ins.height, ins.width_bytes)
             key = (4, ins.kind, ins.flags, ins.rows, ins.columns, ins.channels, *taps)
             if key not in self.known:
                 self.known[key] = (vec_cycles(self.core, ins), 0, 0)
