@@ -45,13 +45,13 @@ def verify(graph: Graph) -> None:
         where = f"{type(op).__name__} '{op.name}'"
         _rule(op.name not in names, where, "another operator has its name")
         names.add(op.name)
-        for x in op.inputs:
-            _rule(written.get(x.name) == x, where, f"'{x.name}' is not written before, or was written otherwise")
         try:
+            for x in op.inputs:
+                _rule(written.get(x.name) == x, where, f"'{x.name}' is not written before, or was written otherwise")
             _RULES[type(op)](op, where)
-        except (TypeError, ValueError, IndexError) as error:
+            _fresh(written, op.y, where)
+        except (TypeError, ValueError, IndexError, AttributeError) as error:
             raise ModelError(f"{where}: parameters of the wrong kind: {error}") from None
-        _fresh(written, op.y, where)
     for tensor in graph.outputs:
         _rule(written.get(tensor.name) == tensor, f"output '{tensor.name}'", "nothing writes it")
 
