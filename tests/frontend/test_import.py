@@ -142,3 +142,11 @@ def test_a_float_network_without_calibration():
     net.output(net.node("Relu", [net.input([1, 3])]))
     refused(net.model(), "nothing to calibrate it with")
     assert [row.where for row in load(net.model(), scheme="none").report] == ["host"]
+
+
+def test_names_that_are_no_text():
+    data = small().SerializeToString()
+    refused(data.replace(b"dilations", b"\xff\xfelations").replace(b"Conv_", b"\xffonv_"), "no text")
+    model = small()
+    model.graph.node[0].input[0] = "a\nb\x07"
+    refused(model, "nothing writes the value 'a b?'")

@@ -1,8 +1,11 @@
 """From a model, float or quantized, to the pieces that the chip and the host run."""
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+import contextlib
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
+
+import numpy as np
 
 from chanzi.errors import ModelError
 from chanzi.frontend import qdq
@@ -10,6 +13,7 @@ from chanzi.frontend.network import Network, model_of
 from chanzi.graph.plan import Partition
 
 Progress = Callable[[str], None]
+LONGEST_MESSAGE = 400
 
 
 def load(
@@ -49,6 +53,42 @@ def load(
     ModelError
         Names what is wrong with the model and what to do about it.
     """
+    with np.errstate(all="ignore"), _one_line():
+        return _load(model, name, calibration, scheme, method, shapes, progress, exclude)
+
+
+@contextlib.contextmanager
+def _one_line() -> Iterator[None]:
+    """Let whatever a damaged file provokes end as one readable line."""
+    try:
+        yield
+    except ModelError as error:
+        text, hint = _printable(error.args[0]), _printable(error.hint)
+        if (text, hint) == (error.args[0], error.hint):
+            raise
+        raise ModelError(text, hint=hint) from None
+    except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as error:
+        raise ModelError(
+            f"the model makes no sense: {_printable(str(error))}", hint="check it with onnx.checker"
+        ) from error
+
+
+def _printable(text: str) -> str:
+    line = " ".join(str(text).split())
+    line = "".join(c if c.isprintable() else "?" for c in line)
+    return line if len(line) <= LONGEST_MESSAGE else line[: LONGEST_MESSAGE - 3] + "..."
+
+
+def _load(
+    model: Any,
+    name: str,
+    calibration: Any,
+    scheme: str,
+    method: str,
+    shapes: Mapping[str, Sequence[int]] | None,
+    progress: Progress | None,
+    exclude: Sequence[str],
+) -> Partition:
     from chanzi.frontend.onnx_import import import_model
     from chanzi.frontend.partition import partition
 

@@ -166,6 +166,8 @@ def _attributes(proto: Any) -> dict[str, Any]:
     for attribute in proto.attribute:
         if not attribute.type or attribute.ref_attr_name:
             continue
+        if not isinstance(attribute.name, str):  # protobuf gives bytes for what is no UTF-8
+            raise ModelError("an attribute's name is no text", hint="the file is damaged")
         value = helper.get_attribute_value(attribute)
         found[attribute.name] = value.decode("utf-8", "replace") if isinstance(value, bytes) else value
     return found
@@ -267,6 +269,8 @@ def _constant(net: Network, item: Any) -> bool:
 
 
 def _node(item: Any, index: int) -> Node:
+    if not all(isinstance(text, str) for text in (item.op_type, item.domain, item.name, *item.input, *item.output)):
+        raise ModelError("a node's name is no text", hint="the file is damaged")
     return Node(
         op_type=item.op_type,
         domain="" if item.domain == "ai.onnx" else item.domain,
