@@ -13,7 +13,7 @@ from chanzi.frontend.network import Network, model_of
 from chanzi.graph.plan import Partition
 
 Progress = Callable[[str], None]
-LONGEST_MESSAGE = 400
+LONGEST_REASON = 300
 
 
 def load(
@@ -62,21 +62,10 @@ def _one_line() -> Iterator[None]:
     """Let whatever a damaged file provokes end as one readable line."""
     try:
         yield
-    except ModelError as error:
-        text, hint = _printable(error.args[0]), _printable(error.hint)
-        if (text, hint) == (error.args[0], error.hint):
-            raise
-        raise ModelError(text, hint=hint) from None
     except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as error:
         raise ModelError(
-            f"the model makes no sense: {_printable(str(error))}", hint="check it with onnx.checker"
+            f"the model makes no sense: {str(error)[:LONGEST_REASON]}", hint="check it with onnx.checker"
         ) from error
-
-
-def _printable(text: str) -> str:
-    line = " ".join(str(text).split())
-    line = "".join(c if c.isprintable() else "?" for c in line)
-    return line if len(line) <= LONGEST_MESSAGE else line[: LONGEST_MESSAGE - 3] + "..."
 
 
 def _load(
