@@ -34,8 +34,8 @@ CALIBRATION_FRAMES = 24
 Runner = Callable[[Arrays], Arrays]
 WHY_NOT_EQUAL = {
     "mlsd_tiny": "its first bilinear Resize is a step off in 2 % of its elements; everything after carries that on",
-    "shufflenet": "its first strided AveragePool is a step off in 0.1 % of its elements (ONNX Runtime adds float32 there,"
-    " the chip integers); sixteen blocks carry that on",
+    "shufflenet": "its first strided AveragePool is a step off in 0.1 % of its elements (ONNX Runtime adds float32"
+    " there, the chip integers); sixteen blocks carry that on",
     "centerface": "a few elements in a hundred thousand, not traced yet",
 }
 """What was found by cutting the QDQ network after each layer and comparing again."""
