@@ -61,6 +61,7 @@ def test_fast_equals_reference(seed):
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(3600)
 def test_fast_equals_reference_on_ten_thousand_programs():
     programs = (program(seed) for seed in range(10_000))
     assert check_machine(run_fast, programs) == 10_000
