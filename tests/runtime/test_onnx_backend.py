@@ -19,6 +19,8 @@ def outcomes(words):
     from onnx.backend.test.loader import load_model_tests
 
     cases = [case for case in load_model_tests(kind="node") if case.name.startswith(words)]
+    if any(case.model is None for case in cases):
+        pytest.skip("this onnx release keeps its node tests in files")
     return {case.name: onnx_node_suite.one(case) for case in cases}
 
 

@@ -23,7 +23,8 @@ def make_app() -> App:
         version=_version,
     )
     for name, (target, summary) in COMMANDS.items():
-        app.command(target, name=name, help=summary)
+        # An App brings its own help, and cyclopts 4 refuses a second one.
+        app.command(target, name=name, **({} if target.endswith(":app") else {"help": summary}))
     return app
 
 

@@ -9,6 +9,9 @@ from onnx.backend.base import Backend, BackendRep, Device, DeviceType
 from chanzi.errors import ChanziError
 from chanzi.runtime.session import Session
 
+_NODE_OPSET, _NODE_IR = 21, 10
+"""What a lone node is taken to be written in: the newest that every ONNX Runtime allowed here reads."""
+
 
 class ChanziRep(BackendRep):
     """A prepared network."""
@@ -76,7 +79,9 @@ class ChanziBackend(Backend):
         ]
         outs = [helper.make_empty_tensor_value_info(name) for name in node.output if name]
         graph = helper.make_graph([node], "node", ins, outs)
-        return cls.run_model(helper.make_model(graph), values, device, **kwargs)
+        opset = helper.make_opsetid(node.domain, _NODE_OPSET)
+        model = helper.make_model(graph, opset_imports=[opset], ir_version=_NODE_IR)
+        return cls.run_model(model, values, device, **kwargs)
 
     @classmethod
     def supports_device(cls, device: str) -> bool:
