@@ -1,5 +1,7 @@
 """Frames to calibrate with: a folder of images, an .npz, or any iterable of feeds."""
 
+import zipfile
+import zlib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -61,12 +63,16 @@ def _inputs(proto: onnx.ModelProto) -> dict[str, tuple[tuple[int, ...], np.dtype
     return found
 
 
-def _npz(path: Path, proto: onnx.ModelProto) -> list[dict[str, np.ndarray]]:
+def _arrays(path: Path) -> dict[str, np.ndarray]:
     try:
-        with np.load(path, allow_pickle=False) as archive:
-            arrays = {name: archive[name] for name in archive.files}
-    except (OSError, ValueError) as error:
+        with path.open("rb") as file, np.lib.npyio.NpzFile(file, allow_pickle=False) as archive:
+            return {name: archive[name] for name in archive.files}
+    except (OSError, ValueError, EOFError, RuntimeError, zipfile.BadZipFile, zlib.error) as error:
         raise ModelError(f"cannot read {path}: {error}", hint="write it with numpy.savez") from None
+
+
+def _npz(path: Path, proto: onnx.ModelProto) -> list[dict[str, np.ndarray]]:
+    arrays = _arrays(path)
     inputs = _inputs(proto)
     if len(inputs) == 1 and len(arrays) == 1:
         arrays = {next(iter(inputs)): next(iter(arrays.values()))}
