@@ -132,6 +132,7 @@ def _from_npz(path: Path, infos: Sequence[TensorInfo]) -> Feed:
         zipfile.BadZipFile,
         zlib.error,
         AttributeError,
+        TypeError,  # an .npy under the other name is an array, no archive
         NotImplementedError,
     ) as error:
         raise RunError(f"{path} is not a sound .npz file: {_short(error)}", hint="write it with numpy.savez") from None
