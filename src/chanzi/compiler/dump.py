@@ -5,10 +5,11 @@ from pathlib import Path
 
 from chanzi.compiler.ir import Item, Job, Layout, Node, Part
 from chanzi.compiler.place import Placed
-from chanzi.graph.ops import Graph
+from chanzi.graph.text import graph_text
 from chanzi.isa.fields import WAITS, Opcode
 from chanzi.program.program import Compiled
 
+__all__ = ["graph_text", "items_text", "jobs_text", "layout_text", "parts_text", "program_text", "writer"]
 Writer = Callable[[str, Callable[[], str]], None]
 
 
@@ -28,17 +29,6 @@ def writer(folder: Path | None) -> Writer:
 
 def _shape(shape: tuple[int, ...]) -> str:
     return "x".join(map(str, shape))
-
-
-def graph_text(graph: Graph) -> str:
-    """Return one line for each operator."""
-    lines = [f"graph {graph.name}"]
-    lines += [f"  in  {t.name} {_shape(t.shape)} {t.quant.dtype}" for t in graph.inputs]
-    for op in graph.ops:
-        reads = ", ".join(x.name for x in op.inputs)
-        lines.append(f"  {type(op).__name__:8} {op.y.name} {_shape(op.y.shape)} <- {reads}   # {op.name}")
-    lines += [f"  out {t.name}" for t in graph.outputs]
-    return "\n".join(lines)
 
 
 def items_text(items: tuple[Item, ...]) -> str:

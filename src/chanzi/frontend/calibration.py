@@ -14,6 +14,7 @@ from chanzi.errors import ModelError
 
 IMAGES = (".jpg", ".jpeg", ".png", ".bmp", ".webp")
 MAX_FRAMES = 512
+MAX_BYTES = 1 << 32
 Feed = Mapping[str, np.ndarray]
 
 
@@ -66,6 +67,9 @@ def _inputs(proto: onnx.ModelProto) -> dict[str, tuple[tuple[int, ...], np.dtype
 def _arrays(path: Path) -> dict[str, np.ndarray]:
     try:
         with path.open("rb") as file, np.lib.npyio.NpzFile(file, allow_pickle=False) as archive:
+            promised = sum(entry.file_size for entry in archive.zip.infolist())
+            if promised > MAX_BYTES:
+                raise ModelError(f"{path} unpacks to {promised >> 20} MiB", hint=f"at most {MAX_BYTES >> 20}")
             return {name: archive[name] for name in archive.files}
     except (OSError, ValueError, EOFError, RuntimeError, zipfile.BadZipFile, zlib.error) as error:
         raise ModelError(f"cannot read {path}: {error}", hint="write it with numpy.savez") from None
