@@ -52,7 +52,7 @@ def make_session(model: bytes, *, what: str) -> Any:
     if threads.isdigit() and int(threads):
         options.intra_op_num_threads = int(threads)
     try:
-        return onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
+        return onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"], enable_fallback=0)
     except Exception as error:  # as above
         raise RunError(f"ONNX Runtime cannot load {what}: {shorten(error)}") from None
 

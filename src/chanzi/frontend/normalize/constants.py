@@ -69,7 +69,7 @@ def _run(net: Network, nodes: list[Node], outputs: list[str]) -> list[np.ndarray
     options.intra_op_num_threads = 1
     model = model_of(net, nodes, [], outputs, name="constants").SerializeToString()
     try:
-        session = onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
+        session = onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"], enable_fallback=0)
         return session.run(outputs, {})
     except Exception as error:
         text = " ".join(str(error).split())[:200]
