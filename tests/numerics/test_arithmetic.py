@@ -111,7 +111,9 @@ def test_average_of_a_map(seed, dtype):
 def test_softmax(seed, dtype, channels):
     rng = np.random.default_rng(seed)
     x = quant(rng, dtype, -7, -1)
-    y = Quant(scale=1 / float(rng.choice([64, 128, 256, 300])), zero=np.iinfo(dtype).min, dtype=dtype)
+    # ONNX Runtime cuts int8 results off at 255, not at 127: scales at which a share of 1 would wrap are left out
+    inverse = [64, 128, 256, 300] if dtype == "uint8" else [64, 128]
+    y = Quant(scale=1 / float(rng.choice(inverse)), zero=np.iinfo(dtype).min, dtype=dtype)
     y = Quant(scale=float(np.float32(y.scale)), zero=y.zero, dtype=dtype)
     values = stored(rng, dtype, 1, 7, channels)
     want = ort("QLinearSoftmax", [values, x, y], "com.microsoft", out=dtype, axis=-1, opset=13)
