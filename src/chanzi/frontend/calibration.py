@@ -67,7 +67,7 @@ def _inputs(proto: onnx.ModelProto) -> dict[str, tuple[tuple[int, ...], np.dtype
 def _arrays(path: Path) -> dict[str, np.ndarray]:
     try:
         with path.open("rb") as file, np.lib.npyio.NpzFile(file, allow_pickle=False) as archive:
-            promised = sum(entry.file_size for entry in archive.zip.infolist())
+            promised = sum(entry.file_size for entry in archive.zip.infolist()) if archive.zip is not None else 0
             if promised > MAX_BYTES:
                 raise ModelError(f"{path} unpacks to {promised >> 20} MiB", hint=f"at most {MAX_BYTES >> 20}")
             return {name: archive[name] for name in archive.files}
