@@ -13,8 +13,9 @@ from chanzi.chip.chip import Chip, Core, Dram, Scratchpad
 from chanzi.compiler import compile_graph
 from chanzi.errors import CompileError
 from chanzi.graph.evaluate import evaluate
-from chanzi.graph.ops import Binary, Conv, Graph, Lookup, Quant, Tensor
+from chanzi.graph.ops import Binary, Conv, Graph, Lookup, Pad, Quant, Tensor
 from chanzi.graph.verify import verify
+from chanzi.isa.ordering import check_program
 from chanzi.program.program import Options
 from chanzi.sim import fast, reference
 
@@ -39,6 +40,9 @@ def held_against_graph(seed, chip, simulator, options):
         compiled = compile_graph(graph, chip, options)
     except CompileError:
         return
+    segment = compiled.segment
+    for codes in ([core.setup for core in segment.cores], [core.frame for core in segment.cores]):
+        check_program(chip, codes, dram_bytes=segment.dram_bytes, image_bytes=len(segment.image))
     for frame, got in zip(frames, simulator(compiled).run(frames), strict=True):
         for name, want in evaluate(graph, frame).items():
             np.testing.assert_array_equal(got[name], want, err_msg=f"{name} of seed {seed}")
@@ -115,3 +119,16 @@ def test_a_frame_keeps_its_result():
         results = simulator(compile_graph(graph, load_chip("chanzi-8"))).run(frames)
         for frame, got in zip(frames, results, strict=True):
             np.testing.assert_array_equal(got["y"], evaluate(graph, frame)["y"])
+
+
+def test_lines_that_see_only_padding_are_legal():
+    """A stripe whose window lies wholly outside its map once had a height of zero, which no program may have."""
+    x = Tensor(name="x", shape=(2, 6, 16), quant=Quant(scale=0.25, zero=7, dtype="int8"))
+    y = Tensor(name="y", shape=(26, 6, 16), quant=x.quant)
+    graph = Graph(name="pad", inputs=(x,), outputs=(y,), ops=(Pad(name="p", x=x, y=y, pads=(12, 0, 12, 0), value=7),))
+    chip, frame = small_chip(8, 16, 96, cores=4), random_inputs(graph, 3)
+    compiled = compile_graph(graph, chip, Options(mode="latency"))
+    codes = [core.frame for core in compiled.segment.cores]
+    check_program(chip, codes, dram_bytes=compiled.segment.dram_bytes, image_bytes=len(compiled.segment.image))
+    for simulator in (reference.Simulator, fast.Simulator):
+        np.testing.assert_array_equal(simulator(compiled).run([frame])[0]["y"], evaluate(graph, frame)["y"])

@@ -149,19 +149,14 @@ class Tiler:
         low = min(max(first, 0), operand.height - 1)
         return low, max(min(end, operand.height), low + 1)
 
-    def _operand(
-        self, part: Part, operand: Operand, y0: int, y1: int, staged: dict[str, tuple[str, int]]
-    ) -> tuple[Fields, Ref]:
+    def _operand(self, operand: Operand, y0: int, y1: int, staged: dict[str, tuple[str, int]]) -> tuple[Fields, Ref]:
         low, end = self._lines(operand, y0, y1)
         fields: Fields = {}
         if operand.pad_field is not None:
             fields[operand.pad_field] = low - (y0 * operand.y_step - operand.pad_y)
         if operand.height_field is not None:
-            first = y0 * operand.y_step - operand.pad_y
-            last = y1 * operand.y_step + operand.reach - operand.pad_y
-            outside = last < 0 or first >= operand.height
-            clamps = part.engine == Engine.VECTOR and part.template["flags"] & 8
-            fields[operand.height_field] = 0 if outside and not clamps else end - low
+            # where all of them lie outside, this is one line, and the windows lie outside it as well
+            fields[operand.height_field] = end - low
         line = operand.line0 + low
         key = operand.storage.key
         if key in staged:
@@ -342,7 +337,7 @@ class Tiler:
         fields = dict(part.template)
         refs = list(constants)
         for operand in part.operands:
-            changes, ref = self._operand(part, operand, y0, y1, staged)
+            changes, ref = self._operand(operand, y0, y1, staged)
             fields |= changes
             if columns and operand.address_field == "res_base":
                 ref = Ref(ref.field, ref.buffer, ref.offset + columns[0])
