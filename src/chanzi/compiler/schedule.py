@@ -7,6 +7,7 @@ memory soonest. So one layer's stripes run on the array while the vector unit wo
 Loads are then moved ahead of the units that come before theirs, so that they arrive in time (double buffering).
 """
 
+from bisect import bisect_left
 from collections.abc import Sequence
 
 from chanzi.chip.chip import Chip
@@ -32,7 +33,7 @@ def pipelined(units: Sequence[Sequence[Unit]], chip: Chip) -> list[Unit]:
         Engine.STORE: 0,
     }
     free = dict.fromkeys(Engine, 0)
-    progress: dict[str, list[tuple[int, int]]] = {}  # leaf -> [(lines done, at)]
+    progress: dict[str, tuple[list[int], list[int]]] = {}  # leaf -> (lines done so far, never fewer; when)
     heads = [0] * len(units)
     first_open = 0
     order: list[Unit] = []
@@ -42,12 +43,11 @@ def pipelined(units: Sequence[Sequence[Unit]], chip: Chip) -> list[Unit]:
         for leaf, lines in unit.needs:
             if lines <= 0:
                 continue
-            for done, when in progress.get(leaf, ()):
-                if done >= lines:
-                    at = max(at, when)
-                    break
-            else:
+            done, when = progress.get(leaf, ((), ()))
+            first = bisect_left(done, lines)
+            if first == len(done):
                 return None
+            at = max(at, when[first])
         return at
 
     while first_open < len(units):
@@ -80,7 +80,9 @@ def pipelined(units: Sequence[Sequence[Unit]], chip: Chip) -> list[Unit]:
             start = begin if job in unit.loads else start
         engine = (unit.jobs or unit.loads or unit.stores)[0].engine
         if unit.done_lines:
-            progress.setdefault(unit.leaf, []).append((unit.done_lines, free[engine] + latency[engine]))
+            done, when = progress.setdefault(unit.leaf, ([], []))
+            done.append(max(unit.done_lines, done[-1] if done else 0))
+            when.append(free[engine] + latency[engine])
     return order
 
 

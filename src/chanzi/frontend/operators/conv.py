@@ -11,6 +11,8 @@ from chanzi.frontend.network import Node
 from chanzi.frontend.qdq import Stored
 from chanzi.graph.ops import Conv, IntArray, Quant
 
+LARGEST_STEP = 1 << 16
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Window:
@@ -56,6 +58,8 @@ def window_of(node: Node, kernel: list[int], sizes: list[int]) -> Window:
     if min(pads) < 0:
         raise Refused("negative padding")
     two = (0, pads[0], 0, pads[1]) if n == 1 else (pads[0], pads[1], pads[2], pads[3])
+    if max([*strides, *dilations, *kernel, *(abs(pad) for pad in pads)]) > LARGEST_STEP:
+        raise Refused("a window larger than any map")
     return Window(kernel=_pair(kernel), strides=_pair(strides), dilations=_pair(dilations), pads=two)
 
 
@@ -137,6 +141,8 @@ def _transposed(ctx: Context, node: Node) -> None:
     y = ctx.result(node, form)
     n = 2 if form == NCHW else 1
     strides = _pair([int(v) for v in node.get("strides", [1] * n)])
+    if max(strides) > LARGEST_STEP:
+        raise Refused("a window larger than any map")
     dilations = _pair([int(v) for v in node.get("dilations", [1] * n)])
     ctx.emit(
         Conv(
