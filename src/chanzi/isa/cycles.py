@@ -32,6 +32,8 @@ VECTOR_LATENCY_CYCLES = 24
 """From a vector instruction's last word read to its last byte written."""
 SOFTMAX_REDUCE_CYCLES = 24
 """A reduction across the lanes, and the divide that follows it."""
+FLOAT_ADD_CYCLES = 4
+"""One float32 addition that waits for the one before: softmax sums its channels in order, to the bit."""
 DMA_LATENCY_CYCLES = 4
 """Between the scratchpad and the bus."""
 
@@ -146,7 +148,8 @@ def vec_cycles(core: Core, ins: Instruction) -> int:
     if kind in (VecKind.ADD, VecKind.MUL, VecKind.COPY):
         return table + blocks * pixels
     if kind == VecKind.SOFTMAX:
-        return _words(1024, W) + pixels * (3 * blocks + 2 * SOFTMAX_REDUCE_CYCLES)
+        sums = FLOAT_ADD_CYCLES * ins.channels
+        return _words(1024, W) + pixels * (2 * blocks + sums + 2 * SOFTMAX_REDUCE_CYCLES)
     taps = ins.taps_y * ins.taps_x
     parameters = bool(flags & VecFlag.BIAS) * _words(4 * core.lanes, W)
     parameters += bool(flags & VecFlag.CHANNEL_SCALE) * _words(4 * core.lanes, W)

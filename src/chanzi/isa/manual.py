@@ -28,7 +28,14 @@ _SUMMARY = {
     Opcode.VEC: "Computes each output byte from a window of its operand, or from two operands.",
 }
 _C_TYPE = {"u": "uint{}_t", "i": "int{}_t"}
-_CONSTANTS = ("START_CYCLES", "EPILOGUE_CYCLES", "VECTOR_LATENCY_CYCLES", "SOFTMAX_REDUCE_CYCLES", "DMA_LATENCY_CYCLES")
+_CONSTANTS = (
+    "START_CYCLES",
+    "EPILOGUE_CYCLES",
+    "VECTOR_LATENCY_CYCLES",
+    "SOFTMAX_REDUCE_CYCLES",
+    "FLOAT_ADD_CYCLES",
+    "DMA_LATENCY_CYCLES",
+)
 
 
 _FORM = (
