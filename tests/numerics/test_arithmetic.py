@@ -15,6 +15,7 @@ from chanzi.numerics.softmax import softmax
 SEEDS = st.integers(0, 2**32 - 1)
 DTYPES = st.sampled_from(["int8", "uint8"])
 ELEMENT = {"int8": TensorProto.INT8, "uint8": TensorProto.UINT8, "float32": TensorProto.FLOAT}
+RUNTIME = tuple(int(part) for part in onnxruntime.__version__.split(".")[:2])
 
 
 def ort(op, values, domain="", out="int8", **attributes):
@@ -106,6 +107,8 @@ def test_average_of_a_map(seed, dtype):
     np.testing.assert_array_equal(requantize.requantize(acc, scale, **limits(y)), want)
 
 
+# ONNX Runtime 1.22 wraps a share of one, 256, around to -1 where the result is int8; 1.32 does not.
+@pytest.mark.skipif(RUNTIME < (1, 30), reason="this ONNX Runtime wraps int8 softmax around")
 @given(seed=SEEDS, dtype=DTYPES, channels=st.sampled_from([1, 2, 10, 49, 197, 1000]))
 @settings(max_examples=20, deadline=None)
 def test_softmax(seed, dtype, channels):

@@ -181,6 +181,7 @@ def _compile(
         segment = compiled.segment
         bounds[segment.name] = bound_of(compiled, piece.graph)
         steps.append(ChipStep(segment=segment, inputs=_bindings(piece.inputs), outputs=_bindings(piece.outputs)))
+    _check_cut(partition.name, [value.name for value in partition.inputs], steps)
     return CompiledModel(
         name=partition.name,
         chip=recipe.chip,
@@ -193,6 +194,18 @@ def _compile(
         placement=partition.report,
         attachments={JUDGE: partition.qdq_model, ATTACHMENT: encode(bounds)},
     )
+
+
+def _check_cut(name: str, inputs: Iterable[str], steps: Iterable[Step]) -> None:
+    """Refuse a network whose pieces do not follow from one another: only a damaged one is cut so."""
+    known = set(inputs)
+    for step in steps:
+        reads = step.inputs if isinstance(step, HostStep) else [binding.tensor for binding in step.inputs]
+        writes = step.outputs if isinstance(step, HostStep) else [binding.tensor for binding in step.outputs]
+        missing = next((value for value in reads if value not in known), None)
+        if missing is not None:
+            raise ModelError(f"'{name}': nothing makes the value '{missing}'", hint="is the file damaged?")
+        known.update(writes)
 
 
 def _host_step(piece: HostPiece) -> HostStep:
