@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from chanzi.errors import ModelError
+from chanzi.errors import ModelError, did_you_mean
 from chanzi.frontend import qdq
 from chanzi.frontend.network import Network, model_of
 from chanzi.graph.plan import Partition
@@ -124,6 +124,7 @@ def _quantized(
     exclude: Sequence[str],
     progress: Progress | None,
 ) -> Partition:
+    from chanzi.frontend.halves import keep_off_halves
     from chanzi.frontend.normalize import normalize
     from chanzi.frontend.normalize.heads import decoding_nodes
     from chanzi.frontend.onnx_import import import_model
@@ -135,6 +136,9 @@ def _quantized(
             f"'{net.name}' is a float network and there is nothing to calibrate it with",
             hint="give a folder of photos, an .npz, or an iterable of feeds; or a QDQ network",
         )
+    known = {node.name for node in net.nodes}
+    for stranger in set(exclude) - known:
+        raise ModelError(f"there is no node '{stranger}' to leave in float", hint=did_you_mean(stranger, known))
     if progress:
         progress("normalising")
     declared = net.declared_inputs, net.declared_outputs
@@ -148,6 +152,7 @@ def _quantized(
         exclude=left,
         progress=progress,
     )
+    keep_off_halves(made)
     cut = import_model(made, name=net.name)
     cut.declared_inputs, cut.declared_outputs = declared
     choices = {"scheme": scheme, "method": method, "excluded nodes": str(len(left))}
