@@ -1,0 +1,28 @@
+"""Signatures that blocks of the core share."""
+
+from amaranth.lib.wiring import Out, In, Signature
+
+from chanzi.chip.chip import Core
+from chanzi.rtl.descriptor import address_bits
+
+READ_LATENCY = 3
+"""Cycles from an address on a read port to its word."""
+
+
+def read_port(core: Core) -> Signature:
+    """Return a scratchpad read port, seen from the engine: `data` is valid READ_LATENCY cycles after `en`."""
+    return Signature({"addr": Out(address_bits(core)), "en": Out(1), "data": In(8 * core.port_bytes)})
+
+
+def write_port(core: Core) -> Signature:
+    """Return a scratchpad write port, seen from the engine: reads presented in a later cycle see the bytes."""
+    word = core.port_bytes
+    return Signature({"addr": Out(address_bits(core)), "en": Out(1), "data": Out(8 * word), "mask": Out(word)})
+
+
+def engine_port(layout: object) -> Signature:
+    """Return how the sequencer hands a descriptor to an engine, seen from the sequencer.
+
+    `done` pulses in the cycle before the instruction is complete.
+    """
+    return Signature({"valid": Out(1), "ready": In(1), "desc": Out(layout), "done": In(1)})
