@@ -70,6 +70,8 @@ class Core:
         Instructions that wait in front of each engine.
     issue_cycles : int
         Cycles between two instructions leaving the sequencer.
+    code_instructions : int
+        Instructions of 256 bytes that the core's instruction memory holds: the longest setup or frame code.
     """
 
     dim: int
@@ -79,6 +81,7 @@ class Core:
     taps_per_lane: int = 3
     queue_depth: int = 16
     issue_cycles: int = 8
+    code_instructions: int = 8192
 
     def __post_init__(self) -> None:
         _require(2 <= self.dim <= 512, f"core.dim is {self.dim}", "the array side must be between 2 and 512")
@@ -109,6 +112,11 @@ class Core:
         _require(1 <= self.taps_per_lane <= 64, f"core.taps_per_lane is {self.taps_per_lane}", "use 1 to 64")
         _require(1 <= self.queue_depth <= 4096, f"core.queue_depth is {self.queue_depth}", "use 1 to 4096")
         _require(1 <= self.issue_cycles <= 4096, f"core.issue_cycles is {self.issue_cycles}", "use 1 to 4096")
+        _require(
+            2 <= self.code_instructions <= 65536,
+            f"core.code_instructions is {self.code_instructions}",
+            "use 2 to 65536 instructions of 256 bytes",
+        )
         _require(
             self.scratchpad.bank_bytes % self.port_bytes == 0,
             f"a bank of {self.scratchpad.bank_bytes} bytes is not a whole number of {self.port_bytes}-byte words",

@@ -1,8 +1,8 @@
 """How many cycles a program takes: the rules below, run over instructions rather than cycles.
 
 Sequencer. Each core's first instruction leaves at START_CYCLES, each other one `issue_cycles` after the one before it.
-An instruction waits in the sequencer while its engine's queue is full: it leaves no earlier than the start of the one
-`queue_depth` places before it in the same engine. HALT enters no queue.
+An instruction waits in the sequencer while its engine's queue is full: it leaves no earlier than a cycle after the
+start of the one `queue_depth` places before it in the same engine. HALT enters no queue.
 
 Engines take their instructions in program order. An instruction is *ready* when it has left the sequencer and all that
 it waits for is complete: ``wait_x = n`` names the n-th instruction of engine x since the run began, ``wait_peer = n``
@@ -160,7 +160,7 @@ class _CoreRun:
                 asking = e <= _STORE and self.want[e] is not None  # out of the queue, not yet on the bus
                 if self.started[e] + asking <= len(queue) - depth:
                     break
-                leave = max(leave, self.start[queue[len(queue) - depth]])
+                leave = max(leave, self.start[queue[len(queue) - depth]] + 1)
             self.dispatched[self.next] = self.left = leave
             queue.append(self.next)
             self.next += 1
