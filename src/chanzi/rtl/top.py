@@ -1,0 +1,53 @@
+"""The chip: cores, the bus arbiter that merges their transfers onto one AXI4 master, and the host's registers."""
+
+from amaranth import Cat, Module
+from amaranth.lib.wiring import Component, In, Out
+
+from chanzi.chip.chip import Chip
+from chanzi.rtl.bus import Bus
+from chanzi.rtl.control import CORE_REGISTERS, Control
+from chanzi.rtl.core import CoreTop
+
+
+class ChipTop(Component):
+    """Ports: ``axi_*`` (AXI4 master, in order, no IDs), ``ctl_*`` (the host's registers), `halted`.
+
+    Parameters
+    ----------
+    chip : Chip
+    model : bool
+        Scratchpads as behavioural models instead of banks.
+    """
+
+    def __init__(self, chip: Chip, *, model: bool) -> None:
+        self.chip, self.model = chip, model
+        self.bus = Bus(chip)
+        self.outer = [name for name in self.bus.signature.members if name.startswith("axi_")]
+        super().__init__(
+            {name: self.bus.signature.members[name] for name in self.outer}
+            | {"ctl_addr": In(32), "ctl_write": In(1), "ctl_wdata": In(32), "ctl_rdata": Out(32), "halted": Out(1)}
+        )
+
+    def elaborate(self, platform: object) -> Module:
+        """Return the blocks and their wires."""
+        del platform
+        m, chip, bus = Module(), self.chip, self.bus
+        control = m.submodules.control = Control(chip)
+        m.submodules.bus = bus
+        for name in self.outer:
+            mine, outer = getattr(bus, name), getattr(self, name)
+            m.d.comb += outer.eq(mine) if self.bus.signature.members[name].flow is Out else mine.eq(outer)
+        m.d.comb += [control.ctl_addr.eq(self.ctl_addr), control.ctl_write.eq(self.ctl_write)]
+        m.d.comb += [control.ctl_wdata.eq(self.ctl_wdata), self.ctl_rdata.eq(control.ctl_rdata)]
+        m.d.comb += self.halted.eq(control.halted)
+        cores = [CoreTop(chip, model=self.model) for _ in range(chip.cores)]
+        for n, core in enumerate(cores):
+            m.submodules[f"core{n}"] = core
+            m.d.comb += [core.start.eq(control.start), core.code_write.eq(control.code_write[n])]
+            m.d.comb += [core.code_addr.eq(control.code_addr), core.code_data.eq(control.code_data)]
+            m.d.comb += core.peer_stores.eq(Cat(c.stores for c in cores))
+            m.d.comb += core.peer_ended.eq(Cat(c.ended for c in cores))
+            for i in range(len(CORE_REGISTERS)):
+                m.d.comb += getattr(control, f"core{n}_word{i}").eq(getattr(core, f"word{i}"))
+            bus.attach(m, n, core)
+        return m
