@@ -57,6 +57,10 @@ class RunError(ChanziError):
     """Inputs that do not fit the network, or a run that cannot go on."""
 
 
+class FlowError(ChanziError):
+    """A tool of the hardware flow that is missing, or refuses what it is given."""
+
+
 def did_you_mean(word: str, known: Iterable[str]) -> str:
     """Return ``"did you mean 'x'?"`` for the nearest of `known`, or the list of all of them."""
     names = sorted(known)

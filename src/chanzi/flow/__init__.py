@@ -1,0 +1,1 @@
+"""Outside tools, one file each: Verilog from Amaranth, Verilator's models, synthesis, place and route."""

@@ -1,0 +1,47 @@
+"""A small design through the whole flow: ports of every width, one step, many steps."""
+
+import numpy as np
+import pytest
+
+pytest.importorskip("amaranth")
+pytest.importorskip("pyosys")
+
+from amaranth import Module, Signal  # noqa: E402 - after the check that Amaranth is there
+from amaranth.lib.wiring import Component, In, Out  # noqa: E402
+
+from chanzi.errors import FlowError  # noqa: E402
+from chanzi.flow.module import model  # noqa: E402
+from chanzi.flow.verilator import build  # noqa: E402
+
+
+class _Sum(Component):
+    """sum = a + b of the cycle before; wide = a repeated."""
+
+    def __init__(self) -> None:
+        super().__init__({"a": In(12), "b": In(33), "sum": Out(34), "wide": Out(96)})
+
+    def elaborate(self, platform: object) -> Module:
+        del platform
+        m = Module()
+        m.d.sync += [self.sum.eq(self.a + self.b), self.wide.eq(self.a.replicate(8))]
+        keep = Signal()
+        m.d.sync += keep.eq(~keep)
+        return m
+
+
+def test_a_component_runs() -> None:
+    dut = model(_Sum())
+    dut.set("a", 5)
+    dut.set("b", 1 << 32)
+    dut.step()
+    assert dut.get("sum") == (1 << 32) + 5
+    rng = np.random.default_rng(0)
+    a, b = rng.integers(0, 1 << 12, 1000), rng.integers(0, 1 << 33, 1000)
+    found = dut.stream({"a": a, "b": b}, ["sum", "wide"])
+    assert (found["sum"][1:] == (a + b)[:-1]).all()
+    assert (found["wide"][1:, 0] & 0xFFF == a[:-1]).all()
+
+
+def test_a_design_that_is_none_is_refused_in_a_line() -> None:
+    with pytest.raises(FlowError, match="Verilator refuses"):
+        build("module dut(input clk); nonsense endmodule", top="dut", ports={"clk": 1})
