@@ -89,7 +89,7 @@ def _compiler() -> list[str]:
     return [sys.executable, "-m", "ziglang", "c++"]
 
 
-def build(verilog: str, *, top: str, ports: Ports, extra: str = "", optimize: str = "-O3", trace: bool = False) -> Path:
+def build(verilog: str, *, top: str, ports: Ports, extra: str = "", optimize: str = "-O1", trace: bool = False) -> Path:
     """Return the shared object of a design, built unless it was before.
 
     Parameters

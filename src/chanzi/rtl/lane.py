@@ -1,0 +1,150 @@
+"""What a lane does to a sum or to two bytes: the array's epilogue and the vector unit use the same two pipelines."""
+
+from amaranth import Module, Mux, Signal, Value, signed
+from amaranth.lib.wiring import Component, In, Out
+
+from chanzi.rtl.float32 import (
+    FMA_LATENCY,
+    FROM_INT_LATENCY,
+    MULTIPLY_LATENCY,
+    TO_BYTE_LATENCY,
+    FromInt,
+    Multiply,
+    MultiplyAdd,
+    ToByte,
+)
+
+REQUANTIZE_LATENCY = 1 + FROM_INT_LATENCY + MULTIPLY_LATENCY + TO_BYTE_LATENCY
+COMBINE_LATENCY = 1 + 2 * FMA_LATENCY + TO_BYTE_LATENCY
+CONSTANTS_LATENCY = 3 * FMA_LATENCY
+PRODUCT_BITS = 19
+"""Of the product of two bytes, zero points subtracted."""
+
+
+def delay(m: Module, value: Value, cycles: int, name: str) -> Value:
+    """Return `value` as it was so many cycles before."""
+    for i in range(cycles):
+        later = Signal(value.shape(), name=f"{name}_{i}", reset_less=True)
+        m.d.sync += later.eq(value)
+        value = later
+    return value
+
+
+class Requantize(Component):
+    """clip(rint(float32(acc + bias) * scale) + zero, low, high), REQUANTIZE_LATENCY cycles after `acc` and `bias`.
+
+    acc + bias wraps around in 32 bits. `scale` is taken together with acc; `zero`, `low` and `high` must stand still.
+    """
+
+    def __init__(self) -> None:
+        limits = {name: In(signed(16)) for name in ("zero", "low", "high")}
+        super().__init__({"acc": In(signed(32)), "bias": In(signed(32)), "scale": In(32), **limits, "out": Out(8)})
+
+    def elaborate(self, platform: object) -> Module:
+        """Return the pipeline."""
+        del platform
+        m = Module()
+        number, multiply, byte = FromInt(32), Multiply(), ToByte()
+        m.submodules.number, m.submodules.multiply, m.submodules.byte = number, multiply, byte
+        total = Signal(signed(32), reset_less=True)
+        m.d.sync += total.eq(self.acc + self.bias)
+        m.d.comb += [number.value.eq(total), multiply.x.eq(number.bits), byte.bits.eq(multiply.bits)]
+        m.d.comb += multiply.y.eq(delay(m, self.scale, 1 + FROM_INT_LATENCY, "scale_later"))
+        m.d.comb += [byte.zero.eq(self.zero), byte.low.eq(self.low), byte.high.eq(self.high), self.out.eq(byte.byte)]
+        return m
+
+
+class Combine(Component):
+    """The sum or product of two quantized bytes, requantized, COMBINE_LATENCY cycles after `x` and `r`.
+
+    Sum: S1 v1 + (S2 v2 + offset), fused, where 1 is r's side if `first_is_r`, else x's. Product: (x - x_zero)
+    (r - r_zero) mul_scale + zero, each step rounded. x and r are stored values; everything else must stand still.
+    """
+
+    def __init__(self) -> None:
+        super().__init__(
+            {
+                "x": In(signed(9)),
+                "r": In(signed(9)),
+                "mul": In(1),
+                "first_is_r": In(1),
+                "scale_x": In(32),
+                "scale_r": In(32),
+                "offset": In(32),
+                "x_zero": In(signed(10)),
+                "r_zero": In(signed(10)),
+                "mul_scale": In(32),
+                "zero": In(32),
+                "low": In(signed(16)),
+                "high": In(signed(16)),
+                "out": Out(8),
+            }
+        )
+
+    def elaborate(self, platform: object) -> Module:
+        """Return two fused multiply-adds and the way to a byte."""
+        del platform
+        m = Module()
+        inner, outer, byte = MultiplyAdd(PRODUCT_BITS), MultiplyAdd(9), ToByte()
+        m.submodules.inner, m.submodules.outer, m.submodules.byte = inner, outer, byte
+        second, first = Signal(signed(PRODUCT_BITS), reset_less=True), Signal(signed(9), reset_less=True)
+        product = (self.x - self.x_zero) * (self.r - self.r_zero)
+        m.d.sync += second.eq(Mux(self.mul, product, Mux(self.first_is_r, self.x, self.r)))
+        m.d.sync += first.eq(Mux(self.mul, 1, Mux(self.first_is_r, self.r, self.x)))
+        m.d.comb += [
+            inner.x.eq(Mux(self.mul, self.mul_scale, Mux(self.first_is_r, self.scale_x, self.scale_r))),
+            inner.y.eq(second),
+            inner.z.eq(Mux(self.mul, 0, self.offset)),
+            outer.x.eq(Mux(self.mul, self.zero, Mux(self.first_is_r, self.scale_r, self.scale_x))),
+            outer.y.eq(delay(m, first, FMA_LATENCY, "first_later")),
+            outer.z.eq(inner.bits),
+            byte.bits.eq(outer.bits),
+            byte.low.eq(self.low),
+            byte.high.eq(self.high),
+            self.out.eq(byte.byte),
+        ]
+        return m
+
+
+class CombineConstants(Component):
+    """offset = zero - (S1 z1 + S2 z2), the inner sum fused, and zero as a float, CONSTANTS_LATENCY cycles later.
+
+    Side 1 is r's if `first_is_r`, else x's. Inputs must stand still from the first of those cycles on.
+    """
+
+    def __init__(self) -> None:
+        super().__init__(
+            {
+                "first_is_r": In(1),
+                "scale_x": In(32),
+                "scale_r": In(32),
+                "x_zero": In(signed(10)),
+                "r_zero": In(signed(10)),
+                "out_zero": In(signed(16)),
+                "offset": Out(32),
+                "zero": Out(32),
+            }
+        )
+
+    def elaborate(self, platform: object) -> Module:
+        """Return three fused multiply-adds in a row."""
+        del platform
+        m = Module()
+        units = [MultiplyAdd(10) for _ in range(3)]
+        m.submodules += units
+        number = m.submodules.number = FromInt(16)
+        swap = self.first_is_r
+        m.d.comb += [
+            number.value.eq(self.out_zero),
+            self.zero.eq(number.bits),
+            units[0].x.eq(Mux(swap, self.scale_x, self.scale_r)),
+            units[0].y.eq(Mux(swap, self.x_zero, self.r_zero)),
+            units[1].x.eq(Mux(swap, self.scale_r, self.scale_x)),
+            units[1].y.eq(Mux(swap, self.r_zero, self.x_zero)),
+            units[1].z.eq(units[0].bits),
+            units[2].x.eq(units[1].bits),
+            units[2].y.eq(-1),
+            units[2].z.eq(number.bits),
+            self.offset.eq(units[2].bits),
+        ]
+        return m
