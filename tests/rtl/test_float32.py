@@ -122,13 +122,15 @@ def test_combine() -> None:
         low, high = [(-128, 127), (0, 255), (5, 90)][turn % 3]
         bits = [int(s.view(np.uint32)) for s in scales]
         for name, value in zip(("scale_x", "scale_r", "x_zero", "r_zero", "first_is_r"), (*bits, *zeros, first), strict=True):
-            dut.set(name, value)
             constants.set(name, value)
         constants.set("out_zero", out_zero)
         constants.step(lane.CONSTANTS_LATENCY)
-        dut.set("offset", constants.get("offset"))
-        dut.set("zero", constants.get("zero"))
-        for name, value in (("mul", mul), ("mul_scale", int(mul_scale.view(np.uint32))), ("low", low), ("high", high)):
+        side = bits if first else bits[::-1]
+        factor = int(mul_scale.view(np.uint32))
+        given = {"mul": mul, "first_is_r": first, "x_zero": zeros[0], "r_zero": zeros[1], "low": low, "high": high}
+        given |= {"inner_x": factor if mul else side[0], "inner_z": 0 if mul else constants.get("offset")}
+        given["outer_x"] = constants.get("zero") if mul else side[1]
+        for name, value in given.items():
             dut.set(name, value)
         got = dut.stream({k: np.concatenate([v, v[:32]]) & 0x1FF for k, v in (("x", x), ("r", r))}, ["out"])["out"]
         if mul:

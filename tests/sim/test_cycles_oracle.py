@@ -39,7 +39,7 @@ def dots(draw):
 
 
 def tiles_one_by_one(core, ins):
-    """Return (feed end of the first tile, feed end of the last, last drain) with the array to itself."""
+    """Return (feed end of the first tile, feed end of the last, last drain, last spacing) with the array to itself."""
     D, W = core.dim, core.port_bytes
     k = ins.a_run * ins.a_taps_y * ins.a_taps_x
     words = {
@@ -47,9 +47,8 @@ def tiles_one_by_one(core, ins):
         for p in "ab"
     }
     sets = (ins.flags & DotFlag.BIAS != 0) + (ins.flags & DotFlag.COLUMN_SCALE != 0)
-    latency = core.dim + 4
     now = 0
-    drain_end = 0
+    gate = 0
     first_end = None
     last_drain = 0
     for n0 in range(0, ins.b_count, D):
@@ -60,22 +59,24 @@ def tiles_one_by_one(core, ins):
             feed = max(k, m * words["a"], n * words["b"], parameters)
             if first_end is None and ins.flags & DotFlag.TABLE:
                 feed = max(feed, parameters + math.ceil(256 / W))
-            # the sums move to the shadow registers only when the tile before has left them
-            now = max(now + feed, drain_end - latency)
+            # the sums move to the shadow registers only when the row there before has left them
+            now = max(now + feed, gate)
             if first_end is None:
                 first_end = now
             if ins.flags & DotFlag.HOLD:
                 last_drain = 0
             else:
-                last_drain = m * (math.ceil(4 * n / W) if ins.flags & DotFlag.RAW else 1)
-            drain_end = now + latency + last_drain
-    return first_end, now, last_drain
+                turns = math.ceil(4 * n / W) if ins.flags & DotFlag.RAW else 1
+                last_drain = m * turns
+                # row r leaves `turns` cycles after row r - 1, all columns together: D cycles after its first was complete
+                gate = now + max(m * turns, *(D + r * turns - r for r in range(m)))
+    return first_end, now, last_drain, max(gate - now, 0)
 
 
 @given(cores, dots())
 def test_dot_timing_is_the_tile_loop(core, ins):
     t = dot_timing(core, ins)
-    assert (t.first, t.first + t.rest, t.last_drain) == tiles_one_by_one(core, ins)
+    assert (t.first, t.first + t.rest, t.last_drain, t.last_spacing) == tiles_one_by_one(core, ins)
 
 
 @given(cores, dots())

@@ -78,7 +78,8 @@ class Stepped:
     queues: list = field(default_factory=lambda: [[], [], [], []])
     counters: list = field(default_factory=lambda: [[], [], [], []])  # completion times so far, in order
     feed_free: int = 0
-    drain_end: int = 0
+    drain_gate: int = 0
+    popped: list = field(default_factory=lambda: [[], [], [], []])  # cycles of all starts
     vector_free: int = 0
     data_end: list = field(default_factory=lambda: [0, 0])
     asking: list = field(default_factory=lambda: [None, None])  # [row, cycle it wants the bus], at most one a direction
@@ -114,8 +115,8 @@ class Machine:
         if core.at == len(core.code) or t < core.leave_at:
             return False
         e = ENGINES[core.code[core.at].opcode]
-        if len(core.queues[e]) == self.config.queue_depth:
-            return False
+        if len(core.queues[e]) + core.popped[e].count(t) >= self.config.queue_depth:
+            return False  # a place is free the cycle after its instruction started
         core.queues[e].append(core.at)
         core.times[core.at] = [t, None, None, None, None]
         core.leave_at = t + self.config.issue_cycles
@@ -127,16 +128,17 @@ class Machine:
             return False
         row = core.queues[e][0]
         ins, log = core.code[row], core.times[row]
-        if e == 2 and t >= core.feed_free:
+        two_before = core.counters[2][-2] if len(core.counters[2]) > 1 else 0
+        if e == 2 and t >= core.feed_free and t >= two_before:
             timing = dot_timing(self.config, ins)
             lat = array_latency(self.config)
             if ins.flags & DotFlag.HOLD:
                 core.feed_free = t + timing.first + timing.rest
                 end = core.feed_free + lat
             else:
-                core.feed_free = max(t + timing.first, core.drain_end - lat) + timing.rest
-                core.drain_end = core.feed_free + lat + timing.last_drain
-                end = core.drain_end + EPILOGUE_CYCLES
+                core.feed_free = max(t + timing.first, core.drain_gate) + timing.rest
+                core.drain_gate = core.feed_free + timing.last_spacing
+                end = core.feed_free + lat + timing.last_drain + EPILOGUE_CYCLES
             log[1:] = [t, t, core.feed_free, core.complete(2, end)]
         elif e == 3 and t >= core.vector_free:
             end = t + vec_cycles(self.config, ins)
@@ -148,6 +150,7 @@ class Machine:
         else:
             return False
         core.queues[e].pop(0)
+        core.popped[e].append(t)
         return True
 
     def bus(self, t):
@@ -256,7 +259,7 @@ def test_causes_hold(case):
 def test_total_of_one_dot():
     chip = make_chip()
     t = simulate(chip, segment([dot(8, 8, 32)]))
-    assert t.cycles == START_CYCLES + 32 + (8 + 4) + 8 + EPILOGUE_CYCLES
+    assert t.cycles == START_CYCLES + 32 + array_latency(chip.core) + 8 + EPILOGUE_CYCLES
 
 
 def test_load_is_requested_while_its_predecessor_streams():

@@ -6,8 +6,10 @@ the compiler plans with them. All figures are clock cycles of the core.
 Array. Tiles are taken columns outermost, rows innermost. Feeding tile t takes
 ``feed_t = max(K, row words * rows of A, row words * rows of B, parameter words)`` cycles: K bytes enter each edge cell,
 while one port a side brings words of W bytes to all edge cells in turn. Sums are complete `array_latency` cycles after
-the last byte went in; the drain then takes one row a cycle while the next tile is fed, so tiles follow each other every
-``max(feed_t, drain_{t-1})`` cycles.
+the last byte went in; the drain then takes one row a cycle while the next tile is fed. All columns of a row leave
+together, so a tile's first column may not overwrite its shadow before the last one is complete: tiles that drain follow
+each other every ``max(feed_t, spacing_{t-1})`` cycles, spacing = rows * words + max(0, D - rows - words + 1) with `words`
+for each row (1; RAW has four bytes a column). At most two DOTs are under way.
 
 Vector unit. One word a cycle from the operand's port. A word read is shared by the taps of all neighbouring outputs
 that need it, `taps_per_lane` of them a cycle. Lines and words outside the map are skipped (with CLAMP_EDGE they are
@@ -26,8 +28,10 @@ from chanzi.isa.instruction import Instruction
 
 START_CYCLES = 16
 """From the start register to the first instruction leaving the sequencer."""
-EPILOGUE_CYCLES = 16
+EPILOGUE_CYCLES = 24
 """From a row leaving the array to its bytes in the scratchpad."""
+ARRAY_PIPELINE_CYCLES = 10
+"""From an address at the array's edge to a sum in a shadow register, beside the skew."""
 VECTOR_LATENCY_CYCLES = 24
 """From a vector instruction's last word read to its last byte written."""
 SOFTMAX_REDUCE_CYCLES = 24
@@ -40,12 +44,14 @@ DMA_LATENCY_CYCLES = 4
 
 def array_latency(core: Core) -> int:
     """Cycles from the last byte of a tile at the edge to its first complete row: the skew across D columns."""
-    return core.dim + 4
+    return core.dim + ARRAY_PIPELINE_CYCLES
 
 
 @dataclass(frozen=True, slots=True)
 class DotTiming:
     """Of one DOT: `first` cycles feed the first tile, `rest` all others, `last_drain` drain the last one.
+
+    A tile that drains ends at least `last_spacing` cycles after the last one of this DOT (see `dot_timing`).
 
     ``first + rest == ideal + edge + feed + drain``: `ideal` is MACs / D^2 (a fraction of cycles), `edge` what partly
     filled tiles lose, `feed` what the ports lose over K, `drain` what draining loses over feeding.
@@ -54,6 +60,7 @@ class DotTiming:
     first: int
     rest: int
     last_drain: int
+    last_spacing: int
     ideal: float
     edge: float
     feed: int
@@ -88,10 +95,12 @@ def dot_timing(core: Core, ins: Instruction) -> DotTiming:
     def feed(m: int, n: int) -> int:
         return max(K, m * a_words, n * b_words, parameters(n))
 
+    def turns(n: int) -> int:
+        return _words(4 * n, W) if flags & DotFlag.RAW else 1
+
     def drain(m: int, n: int) -> int:
-        if not drains:
-            return 0
-        return m * (_words(4 * n, W) if flags & DotFlag.RAW else 1)
+        """Cycles between tiles: rows drained, and the last cell of a row complete before the next tile's first is."""
+        return m * turns(n) + max(0, D - m - turns(n) + 1) if drains else 0
 
     total_feed = over_k = over_feed = 0
     first = 0
@@ -129,7 +138,8 @@ def dot_timing(core: Core, ins: Instruction) -> DotTiming:
     return DotTiming(
         first=first,
         rest=total_feed - first,
-        last_drain=previous_drain,
+        last_drain=m_tiles[-1][0] * turns(n_tiles[-1][0]) if drains else 0,
+        last_spacing=previous_drain,
         ideal=ideal,
         edge=k_cycles - ideal,
         feed=over_k,

@@ -1,5 +1,7 @@
 """What a lane does to a sum or to two bytes: the array's epilogue and the vector unit use the same two pipelines."""
 
+from collections.abc import Mapping, Sequence
+
 from amaranth import Module, Mux, Signal, Value, signed
 from amaranth.lib.wiring import Component, In, Out
 
@@ -33,7 +35,8 @@ def delay(m: Module, value: Value, cycles: int, name: str) -> Value:
 class Requantize(Component):
     """clip(rint(float32(acc + bias) * scale) + zero, low, high), REQUANTIZE_LATENCY cycles after `acc` and `bias`.
 
-    acc + bias wraps around in 32 bits. `scale` is taken together with acc; `zero`, `low` and `high` must stand still.
+    acc + bias wraps around in 32 bits. `scale` is taken together with acc; `zero`, `low` and `high` one cycle before the
+    byte comes out.
     """
 
     def __init__(self) -> None:
@@ -58,7 +61,8 @@ class Combine(Component):
     """The sum or product of two quantized bytes, requantized, COMBINE_LATENCY cycles after `x` and `r`.
 
     Sum: S1 v1 + (S2 v2 + offset), fused, where 1 is r's side if `first_is_r`, else x's. Product: (x - x_zero)
-    (r - r_zero) mul_scale + zero, each step rounded. x and r are stored values; everything else must stand still.
+    (r - r_zero) mul_scale + zero, each step rounded. x and r are stored values. Constants are the same for all lanes
+    and change with the instruction, so they come when they are needed: `combine_constants` brings them in time.
     """
 
     def __init__(self) -> None:
@@ -68,13 +72,11 @@ class Combine(Component):
                 "r": In(signed(9)),
                 "mul": In(1),
                 "first_is_r": In(1),
-                "scale_x": In(32),
-                "scale_r": In(32),
-                "offset": In(32),
                 "x_zero": In(signed(10)),
                 "r_zero": In(signed(10)),
-                "mul_scale": In(32),
-                "zero": In(32),
+                "inner_x": In(32),
+                "inner_z": In(32),
+                "outer_x": In(32),
                 "low": In(signed(16)),
                 "high": In(signed(16)),
                 "out": Out(8),
@@ -92,10 +94,10 @@ class Combine(Component):
         m.d.sync += second.eq(Mux(self.mul, product, Mux(self.first_is_r, self.x, self.r)))
         m.d.sync += first.eq(Mux(self.mul, 1, Mux(self.first_is_r, self.r, self.x)))
         m.d.comb += [
-            inner.x.eq(Mux(self.mul, self.mul_scale, Mux(self.first_is_r, self.scale_x, self.scale_r))),
+            inner.x.eq(self.inner_x),
             inner.y.eq(second),
-            inner.z.eq(Mux(self.mul, 0, self.offset)),
-            outer.x.eq(Mux(self.mul, self.zero, Mux(self.first_is_r, self.scale_r, self.scale_x))),
+            inner.z.eq(self.inner_z),
+            outer.x.eq(self.outer_x),
             outer.y.eq(delay(m, first, FMA_LATENCY, "first_later")),
             outer.z.eq(inner.bits),
             byte.bits.eq(outer.bits),
@@ -104,6 +106,29 @@ class Combine(Component):
             self.out.eq(byte.byte),
         ]
         return m
+
+
+def combine_constants(m: Module, lanes: Sequence[Combine], given: Mapping[str, Value]) -> None:
+    """Bring an instruction's constants to all lanes, each in the cycle that needs it.
+
+    `given`, in the cycle of x and r: mul, first_is_r, x_zero, r_zero, scale_x, scale_r, offset, mul_scale, zero (a
+    float32), low, high.
+    """
+    mul, swap = given["mul"], given["first_is_r"]
+    inner_x = Mux(mul, given["mul_scale"], Mux(swap, given["scale_x"], given["scale_r"]))
+    inner_z = Mux(mul, 0, given["offset"])
+    outer_x = Mux(mul, given["zero"], Mux(swap, given["scale_r"], given["scale_x"]))
+    late = {
+        "inner_x": delay(m, inner_x, 1, "inner_x"),
+        "inner_z": delay(m, inner_z, 1, "inner_z"),
+        "outer_x": delay(m, outer_x, 1 + FMA_LATENCY, "outer_x"),
+        "low": delay(m, given["low"], COMBINE_LATENCY - 1, "combine_low"),
+        "high": delay(m, given["high"], COMBINE_LATENCY - 1, "combine_high"),
+        **{name: given[name] for name in ("mul", "first_is_r", "x_zero", "r_zero")},
+    }
+    for lane in lanes:
+        for name, value in late.items():
+            m.d.comb += getattr(lane, name).eq(value)
 
 
 class CombineConstants(Component):

@@ -23,6 +23,6 @@ def write_port(core: Core) -> Signature:
 def engine_port(layout: object) -> Signature:
     """Return how the sequencer hands a descriptor to an engine, seen from the sequencer.
 
-    `done` pulses in the cycle before the instruction is complete.
+    `done` says how many instructions will be complete in the next cycle.
     """
-    return Signature({"valid": Out(1), "ready": In(1), "desc": Out(layout), "done": In(1)})
+    return Signature({"valid": Out(1), "ready": In(1), "desc": Out(layout), "done": In(2)})

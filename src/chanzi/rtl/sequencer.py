@@ -175,8 +175,8 @@ class Sequencer(Component):
         m.d.comb += stuck.eq((level != 0) & ~peer_over & self.peer_ended.bit_select(read.data.waits.peer_core, 1))
         with m.If(push):
             m.d.sync += sent.eq(sent + 1)
-        with m.If(port.done):
-            m.d.sync += done.eq(done + 1)
+        with m.If(port.done != 0):
+            m.d.sync += done.eq(done + port.done)
         waited, completed = getattr(self, f"waited_{low}"), getattr(self, f"completed_{low}")
         m.d.comb += completed.eq(done)
         with m.If(self.start & ~self.running):

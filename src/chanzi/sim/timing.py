@@ -10,8 +10,8 @@ the n-th STORE of core `peer_core`. Completions count in order: an instruction c
 it in its engine. With ``free`` for the end of the previous instruction in the same engine:
 
 ========  ==============================================================================================
-ARRAY     begin    = max(ready, feed end of the previous DOT)
-          first    = max(begin + first tile's feed, previous drain's end - array latency)
+ARRAY     begin    = max(ready, feed end of the previous DOT, complete of the one before that)
+          first    = max(begin + first tile's feed, previous tile's feed end + its spacing)
           feed end = first + feed of all other tiles
           drain    = feed end + array latency + rows of the last tile;  complete = drain + EPILOGUE_CYCLES
           HOLD:      nothing drains, and the drain before it does not hold it up; complete = feed end + array latency
@@ -72,26 +72,26 @@ class _Costs:
     def __init__(self, chip: Chip) -> None:
         self.chip = chip
         self.core: Core = chip.core
-        self.known: dict[tuple[int, ...], tuple[int, int, int]] = {}
+        self.known: dict[tuple[int, ...], tuple[int, int, int, int]] = {}
 
-    def of(self, ins: Instruction) -> tuple[int, int, int]:
-        """Return (cycles, rest, last drain) of a DOT, (cycles, bytes, 0) of a transfer, (cycles, 0, 0) of a VEC."""
+    def of(self, ins: Instruction) -> tuple[int, int, int, int]:
+        """Return (cycles, rest, last drain, spacing) of a DOT, (cycles, bytes, 0, 0) of a transfer, (cycles, 0, 0, 0)."""
         op = ins.opcode
         if op == Opcode.DOT:
             a = (ins.a_count, ins.a_run, ins.a_taps_y, ins.a_taps_x)
             key = (3, *a, ins.b_count, ins.b_run, ins.b_taps_y, ins.b_taps_x, ins.flags)
             if key not in self.known:
                 t = dot_timing(self.core, ins)
-                self.known[key] = (t.first, t.rest, t.last_drain)
+                self.known[key] = (t.first, t.rest, t.last_drain, t.last_spacing)
             return self.known[key]
         if op == Opcode.VEC:
             taps = (ins.taps_y, ins.taps_x, ins.x_step, ins.tap_x_step, ins.y_step, ins.tap_y_step)
             taps += (ins.pad_y, ins.pad_x, ins.height, ins.width_bytes)
             key = (4, ins.kind, ins.flags, ins.rows, ins.columns, ins.channels, *taps)
             if key not in self.known:
-                self.known[key] = (vec_cycles(self.core, ins), 0, 0)
+                self.known[key] = (vec_cycles(self.core, ins), 0, 0, 0)
             return self.known[key]
-        return (dma_cycles(self.chip, ins), ins.run * ins.count1 * ins.count2, 0)
+        return (dma_cycles(self.chip, ins), ins.run * ins.count1 * ins.count2, 0, 0)
 
 
 class _CoreRun:
@@ -126,7 +126,8 @@ class _CoreRun:
         """Completion times of each engine, in order."""
         self.free = [0, 0, 0, 0]
         """ARRAY: feed end. VECTOR: last complete. LOAD, STORE: data end."""
-        self.drain_end = 0
+        self.drain_gate = 0
+        """The first tile of a DOT that drains ends no earlier."""
         self.begun = [0, 0]
         """Data begin of the last LOAD and STORE."""
         self.want: list[int | None] = [None, None]
@@ -200,10 +201,13 @@ class _CoreRun:
             self.cause[row], self.cause_row[row] = int(Cause.ENGINE), (self.number, before)
 
     def _run(self, e: int, row: int, before: int | None) -> None:
-        start = max(self.ready[row], self.free[e])
-        if before is not None and self.free[e] >= self.ready[row]:
+        free = self.free[e]
+        if e == _ARRAY and len(self.done[e]) > 1:
+            free = max(free, self.done[e][-2])
+        start = max(self.ready[row], free)
+        if before is not None and free >= self.ready[row]:
             self.cause[row], self.cause_row[row] = int(Cause.ENGINE), (self.number, before)
-        cycles, rest, last_drain = self.cost[row]
+        cycles, rest, last_drain, spacing = self.cost[row]
         if e == _VECTOR:
             end = start + cycles
             complete = self.free[e] = end + VECTOR_LATENCY_CYCLES
@@ -212,12 +216,12 @@ class _CoreRun:
             held = bool(self.code[row].flags & DotFlag.HOLD)
             first = start + cycles
             if not held:
-                first = max(first, self.drain_end - latency)
+                first = max(first, self.drain_gate)
             end = self.free[e] = first + rest
             complete = end + latency
             if not held:
-                self.drain_end = complete + last_drain
-                complete = self.drain_end + EPILOGUE_CYCLES
+                self.drain_gate = end + spacing
+                complete += last_drain + EPILOGUE_CYCLES
         self.start[row] = self.begin[row] = start
         self.end[row] = end
         self._finish(e, row, complete)

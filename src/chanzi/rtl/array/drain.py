@@ -1,0 +1,247 @@
+"""The drain: rows of finished tiles, through the epilogue lanes, to the scratchpad.
+
+A job names a tile. Its rows are read from the shadow registers one after another (RAW: each as often as it has words).
+With P for the cycle in which a row is read: biases and scales are added in P, the residual is asked for in P + 6 and
+combined from P + 9 on, the table answers in between, and the bytes are on the write port in P + WRITE_LATENCY.
+"""
+
+from collections.abc import Sequence
+
+from amaranth import Cat, Module, Mux, Signal, Value
+from amaranth.lib.memory import Memory
+from amaranth.lib.wiring import Component, In, Out
+
+from chanzi.chip.chip import Core
+from chanzi.isa.fields import DotFlag
+from chanzi.rtl.array.control import job_layout
+from chanzi.rtl.descriptor import address_bits, dot_layout
+from chanzi.rtl.lane import (
+    COMBINE_LATENCY,
+    REQUANTIZE_LATENCY,
+    Combine,
+    CombineConstants,
+    Requantize,
+    combine_constants,
+    delay,
+)
+from chanzi.rtl.ports import READ_LATENCY, read_port, write_port
+
+TABLE_LATENCY = 1
+COMBINE_AT = REQUANTIZE_LATENCY + TABLE_LATENCY
+WRITE_LATENCY = COMBINE_AT + COMBINE_LATENCY
+
+
+class Drain(Component):
+    """Ports: `job` with `go` in the cycle before its first row is read; `desc0`, `desc1` of the two slots; `sums` of the
+    shadow `row`; `bias`, `scale` of the tile; table writes; `residual`, `result` of the scratchpad; `finishes` in the
+    cycle in which a DOT's last row is read."""
+
+    def __init__(self, core: Core) -> None:
+        self.core = core
+        D, W = core.dim, core.port_bytes
+        super().__init__(
+            {
+                "go": In(1),
+                "job": In(job_layout(core)),
+                "desc0": In(dot_layout(core)),
+                "desc1": In(dot_layout(core)),
+                "row": Out(range(D)),
+                "sums": In(32 * D),
+                "bias": In(32 * D),
+                "scale": In(32 * D),
+                "table_en": In(1),
+                "table_slot": In(1),
+                "table_index": In(8),
+                "table_word": In(8 * W),
+                "residual": Out(read_port(core)),
+                "result": Out(write_port(core)),
+                "finishes": Out(1),
+            }
+        )
+
+    def elaborate(self, platform: object) -> Module:
+        """Return the row counter, the addresses, the lanes."""
+        del platform
+        m, core = Module(), self.core
+        job = Signal(job_layout(core), reset_less=True)
+        busy, word = Signal(), Signal(2)
+        left = Signal(range(core.dim + 1))
+        desc = Mux(job.slot, self.desc1.as_value(), self.desc0.as_value())
+        desc = _view(dot_layout(core), desc, m, "desc")
+        flags = desc.flags
+        raw = (flags & int(DotFlag.RAW)) != 0
+        words = 4 * job.columns + (core.port_bytes - 1) >> core.port_bytes.bit_length() - 1
+        last_word = ~raw | (word + 1 >= words)
+        with m.If(busy):
+            m.d.sync += word.eq(Mux(last_word, 0, word + 1))
+            with m.If(last_word):
+                m.d.sync += [self.row.eq(self.row + 1), left.eq(left - 1)]
+                with m.If(left == 1):
+                    m.d.sync += busy.eq(0)
+        m.d.comb += self.finishes.eq(busy & last_word & (left == 1) & job.ends_dot)
+        with m.If(self.go):
+            m.d.sync += [job.eq(self.job), busy.eq(1), word.eq(0), left.eq(self.job.rows), self.row.eq(0)]
+        out, res = self._places(m, desc, busy & last_word)
+        ab = address_bits(core)
+        at = Signal(ab)
+        m.d.comb += at.eq(out + (word << (core.port_bytes.bit_length() - 1)))
+        m.d.comb += self.residual.addr.eq(delay(m, res, COMBINE_AT - READ_LATENCY, "residual_addr"))
+        second = (flags & int(DotFlag.ADD | DotFlag.MUL)) != 0
+        m.d.comb += self.residual.en.eq(delay(m, (busy & second), COMBINE_AT - READ_LATENCY, "residual_en"))
+        self._lanes(m, desc, job, busy, (raw, word, at))
+        return m
+
+    def _places(self, m: Module, desc: Value, moves: Value) -> tuple[Value, Value]:
+        """Return the addresses of this row's output and residual."""
+        core = self.core
+        ab = address_bits(core)
+        x = Signal(desc.a_row_width.shape())
+        sides = []
+        raw = (self.job_desc(m).flags & int(DotFlag.RAW)) != 0
+        coming = self.job_desc(m)
+        wrap = x + 1 >= desc.a_row_width
+        for side in ("out", "res"):
+            pixel, line, column = (Signal(ab, name=f"{side}_{n}", reset_less=True) for n in ("pixel", "line", "column"))
+            step = Mux(raw, 4 * core.dim, core.dim) if side == "out" else core.dim
+            base = Signal(ab, name=f"{side}_line0")
+            m.d.comb += base.eq(coming[f"{side}_start"])
+            with m.If(moves):
+                with m.If(wrap):
+                    m.d.sync += [line.eq(line + desc[f"{side}_y"]), pixel.eq(line + desc[f"{side}_y"])]
+                with m.Else():
+                    m.d.sync += pixel.eq(pixel + desc[f"{side}_x"])
+            with m.If(self.go & self.job.starts_column):
+                m.d.sync += [pixel.eq(base), line.eq(coming[f"{side}_base"])]
+                m.d.sync += column.eq(Mux(self.job.starts_dot, 0, column + step))
+            sides.append(pixel + column)
+        with m.If(moves):
+            m.d.sync += x.eq(Mux(wrap, 0, x + 1))
+        with m.If(self.go & self.job.starts_column):
+            m.d.sync += x.eq(coming.a_first)
+        return sides[0], sides[1]
+
+    def job_desc(self, m: Module) -> Value:
+        """Return the descriptor of the job that comes in."""
+        if not hasattr(self, "_coming"):
+            bits = Mux(self.job.slot, self.desc1.as_value(), self.desc0.as_value())
+            self._coming = _view(dot_layout(self.core), bits, m, "coming")
+        return self._coming
+
+    def _lanes(self, m: Module, desc: Value, job: Value, busy: Value, where: tuple) -> None:
+        core = self.core
+        D, W = core.dim, core.port_bytes
+        raw, word, at = where
+        flags = desc.flags
+        late = {
+            name: delay(m, desc[name], REQUANTIZE_LATENCY - 1, f"late_{name}") for name in ("zero", "low", "high")
+        }
+        has = {flag: (flags & int(DotFlag[flag])) != 0 for flag in ("BIAS", "COLUMN_SCALE", "TABLE", "ADD", "MUL")}
+        at_table = Cat(has["TABLE"], job.slot)
+        table_now = delay(m, at_table, REQUANTIZE_LATENCY, "table_now")
+        firsts: list[Value] = []
+        totals: list[Value] = []
+        combines = [Combine() for _ in range(D)]
+        constants = delay(m, Cat(desc.as_value(), self._constants(m, job)), COMBINE_AT, "constants")
+        size = dot_layout(core).size
+        then = _view(dot_layout(core), constants[:size], m, "then")
+        offset, zero = constants[size : size + 32], constants[size + 32 : size + 64]
+        for c in range(D):
+            lane = m.submodules[f"requantize{c}"] = Requantize()
+            bias = Mux(has["BIAS"], self.bias[32 * c : 32 * c + 32], 0)
+            scale = Mux(has["COLUMN_SCALE"], self.scale[32 * c : 32 * c + 32], desc.scale)
+            total = Signal(32, name=f"total_{c}")
+            m.d.comb += [lane.acc.eq(self.sums[32 * c : 32 * c + 32].as_signed()), lane.bias.eq(bias.as_signed())]
+            m.d.comb += [lane.scale.eq(scale), total.eq(self.sums[32 * c : 32 * c + 32] + bias)]
+            m.d.comb += [getattr(lane, name).eq(value) for name, value in late.items()]
+            totals.append(total)
+            byte = self._table(m, c, lane.out, table_now)
+            firsts.append(byte)
+            combine = m.submodules[f"combine{c}"] = combines[c]
+            r = self.residual.data[8 * c : 8 * c + 8]
+            m.d.comb += combine.x.eq(Mux(then.mid_signed, byte.as_signed(), byte.as_unsigned()))
+            m.d.comb += combine.r.eq(Mux(then.res_signed, r.as_signed(), r.as_unsigned()))
+        given = {
+            "mul": (then.flags & int(DotFlag.MUL)) != 0,
+            "first_is_r": then.res_first[0],
+            "x_zero": then.mid_zero,
+            "r_zero": then.res_zero,
+            "scale_x": then.mid_scale,
+            "scale_r": then.res_scale,
+            "offset": offset,
+            "mul_scale": then.mid_scale,
+            "zero": zero,
+            "low": then.out_low,
+            "high": then.out_high,
+        }
+        combine_constants(m, combines, given)
+        plain = delay(m, Cat(firsts), COMBINE_LATENCY, "plain")
+        second = delay(m, has["ADD"] | has["MUL"], WRITE_LATENCY, "second")
+        result = Mux(second, Cat(c.out for c in combines), plain)
+        self._write(m, (raw, word, at), (busy, job.columns), totals, result)
+        del W
+
+    def _constants(self, m: Module, job: Value) -> Value:
+        """Return offset and zero of the job's slot: each slot has its own unit, for its inputs must stand still."""
+        found = []
+        for slot, desc in enumerate((self.desc0, self.desc1)):
+            unit = m.submodules[f"constants{slot}"] = CombineConstants()
+            m.d.comb += [
+                unit.first_is_r.eq(desc.res_first),
+                unit.scale_x.eq(desc.mid_scale),
+                unit.scale_r.eq(desc.res_scale),
+                unit.x_zero.eq(desc.mid_zero),
+                unit.r_zero.eq(desc.res_zero),
+                unit.out_zero.eq(desc.out_zero),
+            ]
+            found.append(Cat(unit.offset, unit.zero))
+        return Mux(job.slot, found[1], found[0])
+
+    def _table(self, m: Module, c: int, index: Value, now: Value) -> Value:
+        W = self.core.port_bytes
+        byte = Signal(8, name=f"byte_{c}", reset_less=True)
+        depth = 2 * max(1, 256 // W)
+        memory = m.submodules[f"table{c}"] = Memory(shape=8 * W, depth=depth, init=[])
+        write, read = memory.write_port(), memory.read_port(domain="comb")
+        bits = W.bit_length() - 1
+        rows = max(0, 8 - bits)
+        m.d.comb += [write.en.eq(self.table_en), write.data.eq(self.table_word)]
+        m.d.comb += write.addr.eq(Cat(self.table_index[:rows], self.table_slot))
+        m.d.comb += read.addr.eq(Cat(index[bits:], now[1]) if rows else now[1])
+        m.d.sync += byte.eq(Mux(now[0], read.data.word_select(index[: min(bits, 8)], 8), index))
+        return byte
+
+    def _write(self, m: Module, where: tuple, row: tuple, totals: Sequence[Value], result: Value) -> None:
+        core = self.core
+        D, W = core.dim, core.port_bytes
+        raw, word, at = where
+        busy, columns = row
+        chosen = Signal(8 * W)
+        sums = Cat(totals)
+        padded = Cat(sums, Signal(max(1, 4 * 8 * W - len(sums))))
+        m.d.comb += chosen.eq(padded.word_select(word, 8 * W))
+        # int32 rows wait in a small memory, for the write port is the bytes' in their order
+        store = m.submodules.raw_words = Memory(shape=8 * W, depth=32, init=[])
+        write, read = store.write_port(), store.read_port(domain="comb")
+        pointer = Signal(5)
+        m.d.sync += pointer.eq(pointer + 1)
+        m.d.comb += [write.addr.eq(pointer), write.data.eq(chosen), write.en.eq(raw & busy)]
+        m.d.comb += read.addr.eq(pointer - WRITE_LATENCY)
+        then = delay(m, Cat(raw, busy), WRITE_LATENCY, "write_now")
+        n_bytes = Signal(range(4 * D + W + 1))
+        shift = W.bit_length() - 1
+        m.d.comb += n_bytes.eq(Mux(raw, 4 * columns - (word << shift), columns))
+        late_bytes = delay(m, n_bytes, WRITE_LATENCY, "write_bytes")
+        m.d.comb += [
+            self.result.en.eq(then[1]),
+            self.result.addr.eq(delay(m, at, WRITE_LATENCY, "write_addr")),
+            self.result.data.eq(Mux(then[0], read.data, result)),
+            self.result.mask.eq(Cat(late_bytes > j for j in range(W))),
+        ]
+
+
+def _view(layout: object, bits: Value, m: Module, name: str) -> Value:
+    found = Signal(layout, name=name)
+    m.d.comb += found.eq(bits)
+    return found
+
+

@@ -1,0 +1,150 @@
+"""The array engine against the reference and the timing rules: random DOTs, one after another and overlapping."""
+
+import dataclasses
+
+import numpy as np
+import pytest
+
+pytest.importorskip("amaranth")
+pytest.importorskip("pyosys")
+
+from chanzi.chip import load_chip  # noqa: E402 - after the check that Amaranth is there
+from chanzi.conform.generate import random_program  # noqa: E402
+from chanzi.flow.module import model  # noqa: E402
+from chanzi.flow.verilator import Model  # noqa: E402
+from chanzi.isa.cycles import EPILOGUE_CYCLES, array_latency, dot_timing  # noqa: E402
+from chanzi.isa.fields import DotFlag, Opcode  # noqa: E402
+from chanzi.isa.hazards import conflict, streams  # noqa: E402
+from chanzi.rtl.array.engine import ArrayEngine  # noqa: E402
+from chanzi.rtl.descriptor import DOT_PRODUCTS, dot_layout  # noqa: E402
+from chanzi.rtl.ports import READ_LATENCY  # noqa: E402
+from chanzi.sim import reference  # noqa: E402
+
+READS = ("a", "b", "params", "residual")
+
+
+def descriptor(core, ins) -> int:
+    """Return the bits that the sequencer would hand over."""
+    layout = dot_layout(core)
+    values = {}
+    for name, _ in layout:
+        value = getattr(ins, name, None)
+        if name in DOT_PRODUCTS:
+            x, y, z, sign = DOT_PRODUCTS[name]
+            product = getattr(ins, x) * getattr(ins, y)
+            rest = getattr(ins, z) if z else 0
+            value = product - rest if name.endswith("_first_byte") else rest + sign * product
+        elif isinstance(value, float):
+            value = int(np.float32(value).view(np.uint32))
+        values[name] = value
+    bits = 0
+    for name, field in layout:
+        bits |= (values[name] & ((1 << field.width) - 1)) << field.offset
+    return bits
+
+
+class Bench:
+    """The engine with a scratchpad: cycle by cycle in Python."""
+
+    def __init__(self, core, dut: Model, memory: np.ndarray) -> None:
+        self.core, self.dut, self.memory = core, dut, memory
+        self.cycle = 0
+        self.pipes = {name: [0] * READ_LATENCY for name in READS}
+
+    def tick(self, bits: int | None) -> tuple[bool, int]:
+        """Offer a descriptor (or none); return whether it was taken, and how many DOTs will be complete."""
+        dut, W = self.dut, self.core.port_bytes
+        dut.set("engine__valid", int(bits is not None))
+        dut.set("engine__desc", bits or 0)
+        for name in READS:
+            dut.set(f"{name}__data", self.pipes[name][0])
+        dut.eval()
+        taken, done = bits is not None and dut.get("engine__ready") == 1, dut.get("engine__done")
+        for name in READS:
+            word = 0
+            if dut.get(f"{name}__en"):
+                at = dut.get(f"{name}__addr")
+                word = int.from_bytes(self.memory[at : at + W].tobytes(), "little")
+            self.pipes[name] = [*self.pipes[name][1:], word]
+        if dut.get("result__en"):
+            at, mask = dut.get("result__addr"), dut.get("result__mask")
+            data = dut.get("result__data").to_bytes(W, "little")
+            for j in range(W):
+                if mask >> j & 1:
+                    self.memory[at + j] = data[j]
+        dut.step()
+        self.cycle += 1
+        return taken, done
+
+
+def run(core, dut, memory, dots) -> tuple[list[int], list[int]]:
+    """Return begin and complete cycles; a DOT is offered as soon as it cannot meet those before it in a bank."""
+    bench = Bench(core, dut, memory)
+    begins, completes = [], []
+    touched = [streams(ins) for ins in dots]
+    bank = core.scratchpad.bank_bytes
+    while len(completes) < len(dots):
+        k = len(begins)
+        free = k < len(dots) and all(
+            conflict(touched[i], touched[k], bank, same_engine=True) is None for i in range(len(completes), k)
+        )
+        now = bench.cycle
+        taken, done = bench.tick(descriptor(core, dots[k]) if free else None)
+        if taken:
+            begins.append(now)
+        completes += [now + 1] * done
+        assert bench.cycle < 40_000, "the engine hangs"
+    return begins, completes
+
+
+def expected(core, dots, begins) -> tuple[list[int], list[int]]:
+    """Return the cycles the rules give: earliest begin allowed by the engine, and completion."""
+    earliest, completes, end, gate = [], [], 0, 0
+    for k, ins in enumerate(dots):
+        t = dot_timing(core, ins)
+        earliest.append(max(end, completes[k - 2] if k > 1 else 0))
+        held = ins.flags & DotFlag.HOLD
+        first = begins[k] + t.first
+        if not held:
+            first = max(first, gate)
+        end = first + t.rest
+        complete = end + array_latency(core)
+        if not held:
+            gate = end + t.last_spacing
+            complete += t.last_drain + EPILOGUE_CYCLES
+        completes.append(max(complete, completes[-1] if completes else 0))
+    return earliest, completes
+
+
+def _core(dim: int, port: int):
+    core = load_chip("chanzi-8").core
+    pad = dataclasses.replace(core.scratchpad, bytes=1 << 17, banks=32)
+    return dataclasses.replace(core, dim=dim, port_bytes=port, lanes=dim, scratchpad=pad)
+
+
+@pytest.mark.parametrize(("dim", "port", "programs"), [(4, 4, 30), (8, 16, 12)])
+def test_bytes_and_cycles_of_random_dots(dim: int, port: int, programs: int) -> None:
+    core = _core(dim, port)
+    chip = dataclasses.replace(load_chip("chanzi-8"), core=core)
+    rng = np.random.default_rng(dim)
+    dut = model(ArrayEngine(core))
+    for _ in range(programs):
+        compiled = random_program(chip, rng, instructions=12, cores=1)
+        simulator = reference.Simulator(compiled)
+        simulator.setup()
+        dots = [ins for ins in compiled.segment.cores[0].frame if ins.opcode == Opcode.DOT]
+        dots = [ins for ins in dots if ins.a_first < ins.a_row_width and ins.b_first < ins.b_row_width]
+        wanted = simulator.machine.cores[0]
+        mine = wanted.scratchpad.copy()
+        kept = []
+        for ins in dots:  # sums that nobody held were dropped with the DOTs left out
+            if ins.flags & DotFlag.CONTINUE and not (kept and kept[-1].flags & DotFlag.HOLD):
+                continue
+            kept.append(ins)
+        with np.errstate(all="ignore"):
+            for ins in kept:
+                reference.dot(simulator.machine, wanted, ins)
+        begins, completes = run(core, dut, mine, kept)
+        _, times = expected(core, kept, begins)
+        assert completes == times
+        assert (mine == wanted.scratchpad).all(), [int(i) for i in np.flatnonzero(mine != wanted.scratchpad)[:8]]
