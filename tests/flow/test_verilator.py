@@ -6,12 +6,12 @@ import pytest
 pytest.importorskip("amaranth")
 pytest.importorskip("pyosys")
 
-from amaranth import Module, Signal  # noqa: E402 - after the check that Amaranth is there
-from amaranth.lib.wiring import Component, In, Out  # noqa: E402
+from amaranth import Module, Signal
+from amaranth.lib.wiring import Component, In, Out
 
-from chanzi.errors import FlowError  # noqa: E402
-from chanzi.flow.module import model  # noqa: E402
-from chanzi.flow.verilator import build  # noqa: E402
+from chanzi.errors import FlowError
+from chanzi.flow.module import model
+from chanzi.flow.verilator import build
 
 
 class _Sum(Component):

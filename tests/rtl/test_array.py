@@ -8,17 +8,17 @@ import pytest
 pytest.importorskip("amaranth")
 pytest.importorskip("pyosys")
 
-from chanzi.chip import load_chip  # noqa: E402 - after the check that Amaranth is there
-from chanzi.conform.generate import random_program  # noqa: E402
-from chanzi.flow.module import model  # noqa: E402
-from chanzi.flow.verilator import Model  # noqa: E402
-from chanzi.isa.cycles import EPILOGUE_CYCLES, array_latency, dot_timing  # noqa: E402
-from chanzi.isa.fields import DotFlag, Opcode  # noqa: E402
-from chanzi.isa.hazards import conflict, streams  # noqa: E402
-from chanzi.rtl.array.engine import ArrayEngine  # noqa: E402
-from chanzi.rtl.descriptor import DOT_PRODUCTS, dot_layout  # noqa: E402
-from chanzi.rtl.ports import READ_LATENCY  # noqa: E402
-from chanzi.sim import reference  # noqa: E402
+from chanzi.chip import load_chip
+from chanzi.conform.generate import random_program
+from chanzi.flow.module import model
+from chanzi.flow.verilator import Model
+from chanzi.isa.cycles import EPILOGUE_CYCLES, array_latency, dot_timing
+from chanzi.isa.fields import DotFlag, Opcode
+from chanzi.isa.hazards import conflict, streams
+from chanzi.rtl.array.engine import ArrayEngine
+from chanzi.rtl.descriptor import DOT_PRODUCTS, dot_layout
+from chanzi.rtl.ports import READ_LATENCY
+from chanzi.sim import reference
 
 READS = ("a", "b", "params", "residual")
 
@@ -122,7 +122,7 @@ def _core(dim: int, port: int):
     return dataclasses.replace(core, dim=dim, port_bytes=port, lanes=dim, scratchpad=pad)
 
 
-@pytest.mark.parametrize(("dim", "port", "programs"), [(4, 4, 30), (8, 16, 12)])
+@pytest.mark.parametrize(("dim", "port", "programs"), [(4, 4, 20), pytest.param(8, 16, 40, marks=pytest.mark.slow)])
 def test_bytes_and_cycles_of_random_dots(dim: int, port: int, programs: int) -> None:
     core = _core(dim, port)
     chip = dataclasses.replace(load_chip("chanzi-8"), core=core)

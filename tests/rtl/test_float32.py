@@ -7,15 +7,36 @@ import pytest
 pytest.importorskip("amaranth")
 pytest.importorskip("pyosys")
 
-from chanzi.flow.module import model  # noqa: E402 - after the check that Amaranth is there
-from chanzi.numerics.fused import add_values, fma  # noqa: E402
-from chanzi.numerics.requantize import mul_values, round_clip  # noqa: E402
-from chanzi.rtl import float32, lane  # noqa: E402
+from chanzi.flow.module import model
+from chanzi.numerics.fused import add_values, fma
+from chanzi.numerics.requantize import mul_values, round_clip
+from chanzi.rtl import float32, lane
 
 Bits = npt.NDArray[np.uint32]
 SPECIAL = np.array(
-    [0, 1, 2, 0x7FFFFF, 0x800000, 0x800001, 0x3F000000, 0x3F800000, 0x3F800001, 0x3FC00000, 0x40200000, 0x4B000000]
-    + [0x4B7FFFFF, 0x7F7FFFFF, 0x7F800000, 0x7FC00000, 0x7F800001, 0x00FFFFFF, 0x33800000, 0x34000000, 0x41BC0000],
+    [
+        0,
+        1,
+        2,
+        0x7FFFFF,
+        0x800000,
+        0x800001,
+        0x3F000000,
+        0x3F800000,
+        0x3F800001,
+        0x3FC00000,
+        0x40200000,
+        0x4B000000,
+        0x4B7FFFFF,
+        0x7F7FFFFF,
+        0x7F800000,
+        0x7FC00000,
+        0x7F800001,
+        0x00FFFFFF,
+        0x33800000,
+        0x34000000,
+        0x41BC0000,
+    ],
     np.uint32,
 )
 SPECIAL = np.concatenate([SPECIAL, SPECIAL | 0x80000000])
@@ -23,9 +44,11 @@ N = 60_000
 
 
 def random_bits(rng: np.random.Generator, n: int) -> Bits:
-    """Return bits of floats of all sizes: a third anything, a third near one another, a third with few mantissa bits."""
+    """Return bits of floats of all sizes: any, near one another, with few mantissa bits."""
     anything = rng.integers(0, 1 << 32, n, dtype=np.uint32)
-    near = (rng.integers(110, 145, n) << 23 | rng.integers(0, 1 << 23, n) | rng.integers(0, 2, n) << 31).astype(np.uint32)
+    near = (rng.integers(110, 145, n) << 23 | rng.integers(0, 1 << 23, n) | rng.integers(0, 2, n) << 31).astype(
+        np.uint32
+    )
     short = anything & np.uint32(0xFFFF0000)
     kind = rng.integers(0, 3, n)
     return np.where(kind == 0, anything, np.where(kind == 1, near, short)).astype(np.uint32)
@@ -62,10 +85,12 @@ def test_multiply_add(bits: int) -> None:
     rng = np.random.default_rng(bits)
     x, z = pairs(rng, N)
     y = rng.integers(-(1 << bits - 1), 1 << bits - 1, len(x))
-    y[:: 5] = 0
+    y[::5] = 0
     near = rng.random(len(x)) < 0.3  # z close to -x y: cancellation
     with np.errstate(all="ignore"):
-        opposite = (-(x.view(np.float32) * y.astype(np.float32))).view(np.uint32) + rng.integers(0, 3, len(x)).astype(np.uint32)
+        opposite = (-(x.view(np.float32) * y.astype(np.float32))).view(np.uint32) + rng.integers(0, 3, len(x)).astype(
+            np.uint32
+        )
         z = np.where(near, opposite, z).astype(np.uint32)
         wanted = fma(x.view(np.float32), y.astype(np.float32), z.view(np.float32))
     got = run(float32.MultiplyAdd(bits), {"x": x, "y": y & ((1 << bits) - 1), "z": z}, "bits", float32.FMA_LATENCY)
@@ -121,7 +146,9 @@ def test_combine() -> None:
         mul_scale, out_zero = np.float32(np.exp2(rng.uniform(-9, -3))), int(rng.integers(-300, 300))
         low, high = [(-128, 127), (0, 255), (5, 90)][turn % 3]
         bits = [int(s.view(np.uint32)) for s in scales]
-        for name, value in zip(("scale_x", "scale_r", "x_zero", "r_zero", "first_is_r"), (*bits, *zeros, first), strict=True):
+        for name, value in zip(
+            ("scale_x", "scale_r", "x_zero", "r_zero", "first_is_r"), (*bits, *zeros, first), strict=True
+        ):
             constants.set(name, value)
         constants.set("out_zero", out_zero)
         constants.step(lane.CONSTANTS_LATENCY)

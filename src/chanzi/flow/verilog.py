@@ -1,4 +1,4 @@
-"""Amaranth into Verilog, by way of yosys: hierarchy and names stay, next-state wires that simulators stumble over go."""
+"""Amaranth into Verilog, by way of yosys: hierarchy and names stay, next-state wires that slow simulators go."""
 
 import os
 import tempfile
@@ -36,7 +36,7 @@ def to_verilog(design: Any, *, name: str, flatten: bool = False) -> str:
         source, result = Path(folder, "design.il"), Path(folder, "design.v")
         source.write_text(text)
         made = libyosys.Design()
-        with _quiet():
+        with _Quiet():
             libyosys.run_pass(f"read_rtlil {source}", made)
             for step in _PASSES.format(flatten="flatten;" if flatten else "", file=result).split(";"):
                 if step.strip():
@@ -44,7 +44,7 @@ def to_verilog(design: Any, *, name: str, flatten: bool = False) -> str:
         return result.read_text()
 
 
-class _quiet:
+class _Quiet:
     """Sends what yosys prints to nowhere: it writes to the file descriptor."""
 
     def __enter__(self) -> None:

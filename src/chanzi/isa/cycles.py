@@ -8,7 +8,8 @@ Array. Tiles are taken columns outermost, rows innermost. Feeding tile t takes
 while one port a side brings words of W bytes to all edge cells in turn. Sums are complete `array_latency` cycles after
 the last byte went in; the drain then takes one row a cycle while the next tile is fed. All columns of a row leave
 together, so a tile's first column may not overwrite its shadow before the last one is complete: tiles that drain follow
-each other every ``max(feed_t, spacing_{t-1})`` cycles, spacing = rows * words + max(0, D - rows - words + 1) with `words`
+each other every ``max(feed_t, spacing_{t-1})`` cycles, spacing = rows * words + max(0, D - rows - words + 1) with
+`words`
 for each row (1; RAW has four bytes a column). At most two DOTs are under way.
 
 Vector unit. One word a cycle from the operand's port. A word read is shared by the taps of all neighbouring outputs

@@ -1,4 +1,4 @@
-"""From 256 bytes to descriptors: fields cut to their widths, and the products that the engines should not have to form."""
+"""From 256 bytes to descriptors: fields cut to their widths, and the products that engines should not have to form."""
 
 from amaranth import Module, Signal, Value
 from amaranth.lib import data
@@ -6,8 +6,6 @@ from amaranth.lib import data
 from chanzi.chip.chip import Chip
 from chanzi.isa.fields import LAYOUT, DotFlag, Opcode, VecFlag, VecKind
 from chanzi.rtl.descriptor import DOT_PRODUCTS, VEC_PRODUCTS, dma_layout, dot_layout, vec_layout
-
-
 
 
 def raw_field(raw: Value, opcode: Opcode, name: str) -> Value:

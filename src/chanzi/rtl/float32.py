@@ -195,7 +195,11 @@ class MultiplyAdd(Component):
         s, i, u = (Signal(name=name, reset_less=True) for name in ("s", "i", "u"))
         m.d.sync += magnitude.eq(Mux(total < 0, (-total)[:total_bits], total[:total_bits]))
         m.d.sync += e.eq(Mux(anchored, exp + offset - most, exp - low))
-        m.d.sync += [s.eq(Mux(inf, infinite_sign, Mux(total == 0, sign & addend.sign, sign ^ (total < 0)))), i.eq(inf), u.eq(nan)]
+        m.d.sync += [
+            s.eq(Mux(inf, infinite_sign, Mux(total == 0, sign & addend.sign, sign ^ (total < 0)))),
+            i.eq(inf),
+            u.eq(nan),
+        ]
         m.d.comb += [pack.sig.eq(magnitude), pack.exp.eq(e), pack.sign.eq(s), pack.inf.eq(i), pack.nan.eq(u)]
         m.d.comb += self.bits.eq(pack.bits)
         return m
@@ -234,7 +238,12 @@ class Divide(Component):
                 Signal(shape, name=name, reset_less=True)
                 for shape, name in zip((25, 24, EXPONENT, 3, step + 1), names, strict=True)
             ]
-            m.d.sync += [after[0].eq(Cat(Const(0, 1), left)), after[1].eq(divisor), after[2].eq(exp), after[3].eq(flags)]
+            m.d.sync += [
+                after[0].eq(Cat(Const(0, 1), left)),
+                after[1].eq(divisor),
+                after[2].eq(exp),
+                after[3].eq(flags),
+            ]
             m.d.sync += after[4].eq(Cat(fits, quotient))
             rest, divisor, exp, flags, quotient = after
         pack = m.submodules.pack = Pack(DIVIDE_STEPS + 1)

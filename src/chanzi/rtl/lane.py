@@ -35,7 +35,8 @@ def delay(m: Module, value: Value, cycles: int, name: str) -> Value:
 class Requantize(Component):
     """clip(rint(float32(acc + bias) * scale) + zero, low, high), REQUANTIZE_LATENCY cycles after `acc` and `bias`.
 
-    acc + bias wraps around in 32 bits. `scale` is taken together with acc; `zero`, `low` and `high` one cycle before the
+    acc + bias wraps around in 32 bits. `scale` is taken together with acc; `zero`, `low` and `high` one cycle before
+    the
     byte comes out.
     """
 

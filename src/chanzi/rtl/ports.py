@@ -1,6 +1,6 @@
 """Signatures that blocks of the core share."""
 
-from amaranth.lib.wiring import Out, In, Signature
+from amaranth.lib.wiring import In, Out, Signature
 
 from chanzi.chip.chip import Core
 from chanzi.rtl.descriptor import address_bits

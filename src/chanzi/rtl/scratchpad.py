@@ -12,6 +12,16 @@ READS = ("a", "b", "parameters", "residual", "operand", "second", "constants", "
 WRITES = ("drain", "vector", "load")
 
 
+def refuse_unbuildable(core: Core) -> None:
+    """Raise `ChipError` where addresses cannot be split into bank and row by their bits."""
+    pad = core.scratchpad
+    if pad.bytes & (pad.bytes - 1) or pad.banks & (pad.banks - 1):
+        raise ChipError(
+            f"scratchpad of {pad.bytes} bytes in {pad.banks} banks has no hardware",
+            hint="both must be powers of two, so that a bank is some bits of the address",
+        )
+
+
 class Scratchpad(Component):
     """All ports of a core's memory; every port takes one access a cycle.
 
@@ -27,12 +37,7 @@ class Scratchpad(Component):
     """
 
     def __init__(self, core: Core, *, model: bool) -> None:
-        pad = core.scratchpad
-        if pad.bytes & (pad.bytes - 1) or pad.banks & (pad.banks - 1):
-            raise ChipError(
-                f"scratchpad of {pad.bytes} bytes in {pad.banks} banks has no hardware",
-                hint="both must be powers of two, so that a bank is some bits of the address",
-            )
+        refuse_unbuildable(core)
         self.core, self.model = core, model
         super().__init__(
             {f"{name}_read": In(read_port(core)) for name in READS}
@@ -103,7 +108,9 @@ class Scratchpad(Component):
         """Return the word that bank `bank` read in the cycle before."""
         word = self.core.port_bytes
         rdata = Signal(8 * word, name=f"bank{bank}_data")
-        row, mask, data = (Signal(n, name=f"bank{bank}_{s}") for n, s in ((row_bits, "row"), (word, "m"), (8 * word, "d")))
+        row, mask, data = (
+            Signal(n, name=f"bank{bank}_{s}") for n, s in ((row_bits, "row"), (word, "m"), (8 * word, "d"))
+        )
         en, we = Signal(name=f"bank{bank}_en"), Signal(name=f"bank{bank}_we")
         rows, masks, datas, ens, wes = 0, 0, 0, 0, 0
         for _, go, at, which, _ in reads:
@@ -128,5 +135,3 @@ class Scratchpad(Component):
             o_rdata=rdata,
         )
         return rdata
-
-

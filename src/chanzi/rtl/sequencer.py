@@ -1,4 +1,4 @@
-"""The sequencer of a core: fetches instructions, forms their products, queues them, and starts each when its waits are over.
+"""A core's sequencer: fetches instructions, forms their products, queues them, starts each when its waits are over.
 
 ``cycle`` counts from 0 in the cycle after `start`. An instruction that leaves at cycle L is at the head of its engine's
 queue, if that is empty, in cycle L. A completion at cycle C is counted from cycle C on; so the cycles of
@@ -41,8 +41,11 @@ def _wait_layout(cores: int) -> data.StructLayout:
 
 
 class Sequencer(Component):
-    """Ports: `code_index`, `code` (instruction of the index given a cycle earlier), one engine port for each engine,
-    `stores` (STOREs done) and `ended` for the peers, status and counters for the control registers."""
+    """Fetch, decode, queues and the end of the run.
+
+    Ports: `code_index`, `code` (instruction of the index given a cycle earlier), one engine port for each engine,
+    `stores` (STOREs done) and `ended` for the peers, status and counters for the control registers.
+    """
 
     def __init__(self, chip: Chip) -> None:
         self.chip = chip
@@ -68,7 +71,7 @@ class Sequencer(Component):
             }
         )
 
-    def elaborate(self, platform: object) -> Module:
+    def elaborate(self, platform: object) -> Module:  # noqa: PLR0915 - the order of these assignments is the machine
         """Return fetch, decode, queues and the end of the run."""
         del platform
         m = Module()
@@ -138,7 +141,9 @@ class Sequencer(Component):
             low = e.name.lower()
             counts[e] = (Signal(COUNT_BITS, name=f"sent_{low}"), Signal(COUNT_BITS, name=f"done_{low}"), Signal())
         for e in Engine:
-            self._queue(m, e, unit, raw, push & (opcode == int(_OPCODE_OF[e])), opcode == int(_OPCODE_OF[e]), full, counts)
+            self._queue(
+                m, e, unit, raw, push & (opcode == int(_OPCODE_OF[e])), opcode == int(_OPCODE_OF[e]), full, counts
+            )
         m.d.comb += self.stores.eq(counts[Engine.STORE][1])
         return counts
 

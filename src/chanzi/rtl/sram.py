@@ -33,6 +33,7 @@ module chanzi_code #(parameter DEPTH = 256, parameter ADDR = 8) (
 endmodule
 """
 
+
 def scratchpad_model(reads: int, writes: int) -> str:
     """Return a behavioural scratchpad of so many ports, for simulation of cores with thousands of banks.
 

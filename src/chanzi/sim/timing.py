@@ -75,7 +75,7 @@ class _Costs:
         self.known: dict[tuple[int, ...], tuple[int, int, int, int]] = {}
 
     def of(self, ins: Instruction) -> tuple[int, int, int, int]:
-        """Return (cycles, rest, last drain, spacing) of a DOT, (cycles, bytes, 0, 0) of a transfer, (cycles, 0, 0, 0)."""
+        """Return (cycles, rest, drain, spacing) of a DOT, (cycles, bytes, 0, 0) of a transfer, else cycles and 0."""
         op = ins.opcode
         if op == Opcode.DOT:
             a = (ins.a_count, ins.a_run, ins.a_taps_y, ins.a_taps_x)

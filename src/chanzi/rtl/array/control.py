@@ -5,6 +5,8 @@ steps in when both sides have one. The window ends when all words were asked for
 parameters are asked for, and the shadow registers will have been read before the next tile's sums reach them.
 """
 
+from typing import Any
+
 from amaranth import Module, Mux, Signal
 from amaranth.lib import data
 from amaranth.lib.wiring import Component, In, Out
@@ -26,10 +28,14 @@ def job_layout(core: Core) -> data.StructLayout:
 
 
 class TileControl(Component):
-    """Ports: `begin` with `next` and `slot` in the cycle of the handshake; `desc` of the DOT that feeds; `last` in its
+    """State of the windows.
+
+    Ports: `begin` with `next` and `slot` in the cycle of the handshake; `desc` of the DOT that feeds; `last` in its
     last cycle. Row-0 controls `step`, `pop_a`, `pop_b`, `clear`, `shift`, `capture`; parameter words asked for
-    (`asks`, `ask_addr`, `ask_kind` 0 table, 1 bias, 2 scale, `ask_index`); `held` in the last cycle of a DOT that drains
-    nothing; a `job` for the drain, valid with `capture`."""
+    (`asks`, `ask_addr`, `ask_kind` 0 table, 1 bias, 2 scale, `ask_index`); `held` in the last cycle of a DOT that
+    drains
+    nothing; a `job` for the drain, valid with `capture`.
+    """
 
     def __init__(self, core: Core) -> None:
         self.core = core
@@ -64,8 +70,8 @@ class TileControl(Component):
         final = {side: counts[side] <= D for side in "ab"}
         first_tile, first_row_tile, fresh, over = Signal(), Signal(), Signal(), Signal()
         gate = Signal(range(4 * D + 1))
-        ends = self._sides(m, tile)
-        asked = self._parameters(m, over, final["a"], tile["b"], first_tile)
+        ends = self._sides(m)
+        asked = self._parameters(m, over, final["a"], tile["b"])
         m.d.comb += [
             over.eq(self.busy & ends["a"] & ends["b"] & asked & (hold | (gate <= 1))),
             self.last.eq(over & final["a"] & final["b"]),
@@ -101,7 +107,12 @@ class TileControl(Component):
             m.d.sync += gate.eq(gate - 1)
         for side, walk in self.walks.items():
             m.submodules[f"walk_{side}"] = walk
-            m.d.comb += [walk.desc.eq(desc), walk.next.eq(self.next), walk.load.eq(self.begin), walk.rows.eq(tile[side])]
+            m.d.comb += [
+                walk.desc.eq(desc),
+                walk.next.eq(self.next),
+                walk.load.eq(self.begin),
+                walk.rows.eq(tile[side]),
+            ]
             m.d.comb += walk.open.eq(over & ~self.last)
         m.d.comb += [self.walks["a"].move.eq(~final["a"]), self.walks["a"].back.eq(final["a"])]
         m.d.comb += self.walks["b"].move.eq(final["a"])
@@ -110,10 +121,9 @@ class TileControl(Component):
             m.d.sync += [counts[side].eq(self.next[f"{side}_count"]) for side in "ab"]
         return m
 
-    def _sides(self, m: Module, tile: dict) -> dict:
+    def _sides(self, m: Module) -> dict:
         """Return, for each side, whether all its bytes have stepped after this cycle."""
         has, ends, pops = {}, {}, {"a": self.pop_a, "b": self.pop_b}
-        del tile
         for side, walk in self.walks.items():
             waits = Signal(name=f"{side}_waits")
             left = Signal(range(self.core.port_bytes + 1), name=f"{side}_active")
@@ -129,10 +139,9 @@ class TileControl(Component):
         m.d.comb += self.step.eq(self.busy & has["a"] & has["b"])
         return ends
 
-    def _parameters(self, m: Module, over: Signal, new_column: object, columns: object, first_tile: Signal) -> object:
+    def _parameters(self, m: Module, over: Signal, new_column: Any, columns: Any) -> Any:
         """Ask for table, biases and scales; return whether all are asked for after this cycle."""
         core, desc, W = self.core, self.desc, self.core.port_bytes
-        flags = desc.flags
         bits = W.bit_length() - 1
         lefts = [Signal(9, name=f"left_{kind}") for kind in ("table", "bias", "scale")]
         index = Signal(8)
@@ -146,7 +155,7 @@ class TileControl(Component):
             with m.If((kind == i) & (left != 0)):
                 m.d.sync += [left.eq(left - 1), index.eq(Mux(left == 1, 0, index + 1))]
 
-        def begin(source: object, n: object, table: int, next_column: object) -> None:
+        def begin(source: Any, n: Any, table: int, next_column: Any) -> None:
             words = 4 * n + (W - 1) >> bits
             given = source.flags
             m.d.sync += [
@@ -168,5 +177,4 @@ class TileControl(Component):
             count = self.next.b_count
             begin(self.next, Mux(count > D, D, count), 1, 0)
             m.d.sync += b_left.eq(Mux(count > D, count - D, 0))
-        del flags, first_tile
         return total <= 1

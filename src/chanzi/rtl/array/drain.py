@@ -32,9 +32,12 @@ WRITE_LATENCY = COMBINE_AT + COMBINE_LATENCY
 
 
 class Drain(Component):
-    """Ports: `job` with `go` in the cycle before its first row is read; `desc0`, `desc1` of the two slots; `sums` of the
+    """Row counter, addresses and lanes.
+
+    Ports: `job` with `go` in the cycle before its first row is read; `desc0`, `desc1` of the two slots; `sums` of the
     shadow `row`; `bias`, `scale` of the tile; table writes; `residual`, `result` of the scratchpad; `finishes` in the
-    cycle in which a DOT's last row is read."""
+    cycle in which a DOT's last row is read.
+    """
 
     def __init__(self, core: Core) -> None:
         self.core = core
@@ -129,12 +132,10 @@ class Drain(Component):
 
     def _lanes(self, m: Module, desc: Value, job: Value, busy: Value, where: tuple) -> None:
         core = self.core
-        D, W = core.dim, core.port_bytes
+        D = core.dim
         raw, word, at = where
         flags = desc.flags
-        late = {
-            name: delay(m, desc[name], REQUANTIZE_LATENCY - 1, f"late_{name}") for name in ("zero", "low", "high")
-        }
+        late = {name: delay(m, desc[name], REQUANTIZE_LATENCY - 1, f"late_{name}") for name in ("zero", "low", "high")}
         has = {flag: (flags & int(DotFlag[flag])) != 0 for flag in ("BIAS", "COLUMN_SCALE", "TABLE", "ADD", "MUL")}
         at_table = Cat(has["TABLE"], job.slot)
         table_now = delay(m, at_table, REQUANTIZE_LATENCY, "table_now")
@@ -178,7 +179,6 @@ class Drain(Component):
         second = delay(m, has["ADD"] | has["MUL"], WRITE_LATENCY, "second")
         result = Mux(second, Cat(c.out for c in combines), plain)
         self._write(m, (raw, word, at), (busy, job.columns), totals, result)
-        del W
 
     def _constants(self, m: Module, job: Value) -> Value:
         """Return offset and zero of the job's slot: each slot has its own unit, for its inputs must stand still."""
@@ -243,5 +243,3 @@ def _view(layout: object, bits: Value, m: Module, name: str) -> Value:
     found = Signal(layout, name=name)
     m.d.comb += found.eq(bits)
     return found
-
-

@@ -1,6 +1,7 @@
 """The array engine: takes DOTs, feeds the grid, drains tiles; two instructions may be under way at once.
 
-Time of a DOT that begins (handshake) in cycle B: its windows fill B + 1 .. E (E: last cycle of the last window; the rules
+Time of a DOT that begins (handshake) in cycle B: its windows fill B + 1 .. E (E: last cycle of the last window; the
+rules
 call the cycle after it the feed's end). Bytes reach the grid 6 cycles after the cycle in which they stepped, a cell's
 shadow holds its sum 2 cycles later, and the row is read D + DRAIN_OFFSET cycles after its window.
 """
@@ -59,7 +60,14 @@ class ArrayEngine(Component):
             then = delay(m, known, READ_LATENCY, f"known_{side}")
             at = 0
             names = (feeder.byte, feeder.width, feeder.zero, feeder.arrive, feeder.row, feeder.exists, feeder.signed)
-            widths = (walk.start_byte, feeding[f"{side}_width_bytes"], feeding[f"{side}_zero"], walk.busy, walk.row, walk.exists)
+            widths = (
+                walk.start_byte,
+                feeding[f"{side}_width_bytes"],
+                feeding[f"{side}_zero"],
+                walk.busy,
+                walk.row,
+                walk.exists,
+            )
             sizes = [len(w) for w in widths] + [1]
             for target, size in zip(names, sizes, strict=True):
                 m.d.comb += target.eq(then[at : at + size])
@@ -147,5 +155,3 @@ class ArrayEngine(Component):
                 with m.If(move):
                     m.d.sync += after.eq(before)
             m.d.comb += getattr(drain, name).eq(stages[3][: 32 * D])
-
-

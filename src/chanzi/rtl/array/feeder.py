@@ -1,6 +1,7 @@
-"""An edge feeder: words arrive for one row after another, bytes leave for all rows, each row a cycle after the one before.
+"""An edge feeder: words arrive for one row after another, bytes leave for all, each row a cycle after the last.
 
-A row has a word in use and a word that waits. Words hold 9-bit numbers, zero point already subtracted; what lies outside
+A row has a word in use and a word that waits. Words hold 9-bit numbers, zero point already subtracted; what lies
+outside
 the map is 0, and so is everything of a row that no word came for.
 """
 
@@ -15,9 +16,12 @@ ARRIVE_LATENCY = 2
 
 
 class Feeder(Component):
-    """Ports: a word of the port with what is to know of it (`arrive`, `row`, `exists`, `byte`, `width`, `signed`,
+    """Waiting and active words of all rows.
+
+    Ports: a word of the port with what is to know of it (`arrive`, `row`, `exists`, `byte`, `width`, `signed`,
     `zero`); for row 0, in the cycle in which the word must be waiting, `step` and `pop`; `out`, 9 bits a row, a cycle
-    after `step`, row r r cycles later."""
+    after `step`, row r r cycles later.
+    """
 
     def __init__(self, core: Core) -> None:
         self.core = core

@@ -1,6 +1,7 @@
 """D x D multiply-accumulators, output stationary, with a shadow register behind each accumulator.
 
-A enters at column 0 and moves right, B at row 0 and moves down, a cell a cycle; both are 9-bit numbers, 0 where there is
+A enters at column 0 and moves right, B at row 0 and moves down, a cell a cycle; both are 9-bit numbers, 0 where
+there is
 nothing to do. Tokens travel with A: `clear` with the first byte of a sum that starts at zero, `shift` with the first
 byte of one that goes on from a sum 256 times as large, `capture` when a tile is over.
 """
@@ -15,16 +16,17 @@ CAPTURE_LATENCY = 3
 
 
 class Grid(Component):
-    """Ports: `a` (9 bits a row), `b` (9 bits a column), `clear`, `shift`, `capture` (a bit a row), all skewed by row or
-    column; `row` chooses the shadow row that is on `sums` (int32 a column) in the same cycle."""
+    """The cells.
+
+    Ports: `a` (9 bits a row), `b` (9 bits a column), `clear`, `shift`, `capture` (a bit a row), all skewed by row or
+    column; `row` chooses the shadow row that is on `sums` (int32 a column) in the same cycle.
+    """
 
     def __init__(self, core: Core) -> None:
         self.dim = core.dim
         D = self.dim
         tokens = {name: In(D) for name in ("clear", "shift", "capture")}
-        super().__init__(
-            {"a": In(9 * D), "b": In(9 * D), **tokens, "row": In(range(D)), "sums": Out(32 * D)}
-        )
+        super().__init__({"a": In(9 * D), "b": In(9 * D), **tokens, "row": In(range(D)), "sums": Out(32 * D)})
 
     def elaborate(self, platform: object) -> Module:
         """Return the cells, flat."""

@@ -10,7 +10,10 @@ _PLACE = ("x", "line", "addr", "byte")
 
 
 class Walk(Component):
-    """Ports: `desc`; `load` (a DOT, `next`, begins: go to its first row), `open` (a tile's window begins in the next cycle; `move`
+    """Rounds, rows and words of one side.
+
+    Ports: `desc`; `load` (a DOT, `next`, begins: go to its first row), `open` (a tile's window begins in the next
+    cycle; `move`
     says whether with the rows after this tile's, else with the same, `back` with the first ones); `rows` of the tile;
     `issue` allowed. Out: `starts` (a round starts now), `busy` (a word is asked for now), `over` (all of the tile's
     words are asked for after this cycle), the word's `addr`, `row`, `exists`, `start_byte`; `pop_bytes`: bytes of the
