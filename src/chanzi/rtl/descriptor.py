@@ -31,6 +31,7 @@ VEC_PRODUCTS = {
     "line_step": ("y_step", "line_stride", "", +1),
     "tap_line": ("tap_y_step", "line_stride", "", +1),
     "start": ("pad_y", "line_stride", "base", -1),
+    "bottom": ("height", "line_stride", "base", +1),
 }
 
 

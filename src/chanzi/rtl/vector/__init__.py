@@ -1,0 +1,1 @@
+"""The vector unit: windows and elementwise operators on maps of bytes."""
