@@ -153,7 +153,7 @@ class VectorEngine(Component):
         with m.If(self.parameters_done | self.line_done):
             m.d.sync += [self.half.eq(~self.half), self.taps_inside.eq(self.found)]
 
-    def _parameters(self, m: Module) -> None:
+    def _parameters(self, m: Module) -> None:  # noqa: PLR0915 - as `_line`
         """Ask for table, biases, multipliers and weights, a word a cycle."""
         core, d, AB, W = self.core, self.d, address_bits(self.core), self.core.port_bytes
         words = -(-4 * core.lanes // W)
@@ -174,7 +174,8 @@ class VectorEngine(Component):
             with m.Else():
                 m.d.sync += weight_at.eq(d.weight_base)
         address, loads = Signal(AB), Signal()
-        m.d.comb += [self.read["params"].eq(address | (loads << AB)), self.step.word.eq(Mux(self.table, self.count, word))]
+        m.d.comb += self.read["params"].eq(address | (loads << AB))
+        m.d.comb += self.step.word.eq(Mux(self.table, self.count, word))
         done = Signal()
         with m.If(self.table):
             bits = (W - 1).bit_length()
@@ -224,10 +225,9 @@ class VectorEngine(Component):
             m.d.sync += [taps_left.eq(self.taps_x), parts.eq(0), exact.eq(0)]
         with m.Elif(left != 0):
             m.d.sync += left.eq(left - 1)
-            with m.If(exact):
-                with m.If(taps_left > 0):
-                    m.d.sync += [taps_left.eq(taps_left - quotient), parts.eq(parts + 1)]
-            with m.Elif(rest > 0):
+            with m.If(exact & (taps_left > 0)):
+                m.d.sync += [taps_left.eq(taps_left - quotient), parts.eq(parts + 1)]
+            with m.Elif(~exact & (rest > 0)):
                 m.d.sync += [rest.eq(rest - d.tap_x_step), quotient.eq(quotient + 1)]
                 with m.If(rest == d.tap_x_step):
                     m.d.sync += exact.eq(1)
@@ -236,14 +236,15 @@ class VectorEngine(Component):
         m.d.comb += self.stride.eq(Mux(self.slides, quotient, self.taps_x))
         m.d.comb += self.share.eq(Mux(self.slides, parts, 1))
 
-    def _line(self, m: Module) -> None:
+    def _line(self, m: Module) -> None:  # noqa: PLR0915 - one loop nest; to be split when its bytes are right
         """Walk over the positions of a line: vertical taps, and turns of accumulators."""
         core, d, AB = self.core, self.d, address_bits(self.core)
         coordinate, step = signed(coordinate_bits(core) + 1), self.step
         window, at = Signal(coordinate), Signal(coordinate)  # byte of this output's window, of this position
         tap, phase, low_age, low_tap = Signal(8), Signal(16), Signal(5), Signal(16)
         until, column, fresh = Signal(16), Signal(d.columns.shape()), Signal()
-        out_line, out, second_line, second = (Signal(AB, name=n) for n in ("out_line", "out", "second_line", "second_at"))
+        names = ("out_line", "out", "second_line", "second_at")
+        out_line, out, second_line, second = (Signal(AB, name=n) for n in names)
         inside = Signal()
         m.d.comb += inside.eq(self.clamps | ((at + d.channels > 0) & (at < d.width_bytes)))
         reads = inside & (self.taps_inside != 0)
@@ -270,7 +271,9 @@ class VectorEngine(Component):
             self.read["second"].eq(from_second | ((walks & two) << AB)),
             step.read.eq(walks & reads),
             step.byte.eq(nearest + self.block),
-            step.first.eq(walks & fresh & (phase == 0) & (column == 0) & (window == -d.pad_x) & (until == self.taps_x - 1)),
+            step.first.eq(
+                walks & fresh & (phase == 0) & (column == 0) & (window == -d.pad_x) & (until == self.taps_x - 1)
+            ),
             step.shift.eq(walks & fresh & (phase == 0)),
             step.low_age.eq(low_age),
             step.emit.eq(walks & emits),

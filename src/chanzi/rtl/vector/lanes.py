@@ -8,8 +8,15 @@ from amaranth.lib.wiring import Component, In, Out
 from chanzi.chip.chip import Core
 from chanzi.isa.fields import VecFlag, VecKind
 from chanzi.rtl.descriptor import address_bits, coordinate_bits, vec_layout
-from chanzi.rtl.lane import COMBINE_LATENCY, REQUANTIZE_LATENCY, Combine, CombineConstants, Requantize
-from chanzi.rtl.lane import combine_constants, delay
+from chanzi.rtl.lane import (
+    COMBINE_LATENCY,
+    REQUANTIZE_LATENCY,
+    Combine,
+    CombineConstants,
+    Requantize,
+    combine_constants,
+    delay,
+)
 from chanzi.rtl.vector.rule import MAX_SHARE, MAX_WEIGHT_TAPS
 
 SUM_LATENCY = 3
@@ -72,7 +79,7 @@ class Lanes(Component):
         """Return all lanes side by side."""
         del platform
         m = Module()
-        core, d, s = self.core, self.desc, self.step
+        core, s = self.core, self.step
         steps = [s]
         for i in range(SUM_LATENCY):
             later = Signal(s.shape(), name=f"step_{i + 1}")
