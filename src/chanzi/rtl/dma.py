@@ -8,6 +8,10 @@ The bytes are those of the reference, under any back-pressure. The cycles are no
 engine takes its next descriptor only when a transfer is complete, and changes runs with a cycle in between.
 """
 
+from typing import Any
+
+from typing import Any
+
 from amaranth import Cat, Module, Mux, Signal
 from amaranth.lib import fifo, wiring
 from amaranth.lib.wiring import In, Out
@@ -34,7 +38,7 @@ def refuse_unbuildable(chip: Chip) -> None:
 class _Runs:
     """The runs of a transfer, one after the other: `dram` and `base` of this one, `last` where none follows."""
 
-    def __init__(self, chip: Chip, desc: object, name: str) -> None:
+    def __init__(self, chip: Chip, desc: Any, name: str) -> None:
         self.desc = desc
         bits = address_bits(chip.core)
         self.dram = Signal(ADDRESS_BITS, name=f"{name}_dram")
@@ -43,7 +47,7 @@ class _Runs:
         self._left = (Signal(32, name=f"{name}_left1"), Signal(32, name=f"{name}_left2"))
         self.last = Signal(name=f"{name}_last")
 
-    def start(self, m: Module, desc: object) -> None:
+    def start(self, m: Module, desc: Any) -> None:
         """Go to the first run of `desc`, in the next cycle."""
         m.d.sync += [self.dram.eq(desc.dram), self.base.eq(desc.base)]
         m.d.sync += [self._group[0].eq(desc.dram), self._group[1].eq(desc.base)]
@@ -120,7 +124,7 @@ class _Engine(wiring.Component):
         self.chip = chip
         super().__init__({"port": In(engine_port(dma_layout(chip))), **ports})
 
-    def frame(self, m: Module) -> tuple[object, Signal, _Bursts, Signal]:
+    def frame(self, m: Module) -> tuple[Any, Signal, _Bursts, Signal]:
         """Return (descriptor, busy, bursts, begin): `begin` is high in a transfer's first cycle."""
         desc = Signal(dma_layout(self.chip))
         busy, begin = Signal(), Signal()
@@ -201,7 +205,7 @@ class StoreEngine(_Engine):
     def __init__(self, chip: Chip) -> None:
         super().__init__(chip, {"axi": Out(write_side(chip)), "read": Out(read_port(chip.core))})
 
-    def _fetch(self, m: Module, desc: object, begin: Signal) -> fifo.SyncFIFOBuffered:
+    def _fetch(self, m: Module, desc: Any, begin: Signal) -> fifo.SyncFIFOBuffered:
         """Build the reader of words of a beat's size, in the order of the runs; return where they arrive."""
         beat, atom = self.chip.dram.beat_bytes, self.chip.core.atom_bytes
         words = m.submodules.words = fifo.SyncFIFOBuffered(width=8 * beat, depth=_PREFETCHED)
