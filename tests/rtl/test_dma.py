@@ -9,11 +9,14 @@ import pytest
 
 pytest.importorskip("amaranth")
 
+from amaranth import Module
+from amaranth.lib.wiring import connect
 from amaranth.sim import Simulator
 
 from chanzi.chip import load_chip
 from chanzi.chip.chip import Chip
 from chanzi.errors import ChipError
+from chanzi.rtl.bus import Bus
 from chanzi.rtl.dma import LoadEngine, StoreEngine, refuse_unbuildable
 from chanzi.rtl.ports import READ_LATENCY
 
@@ -190,3 +193,100 @@ def test_bytes_arrive_under_any_stalls(engine: Any, dim: int, port: int, beat: i
 def test_a_bus_wider_than_the_port_is_refused() -> None:
     with pytest.raises(ChipError, match="port_bytes"):
         refuse_unbuildable(_chip(8, 8, 16))
+
+
+@pytest.mark.parametrize("stall", [0.0, 0.4])
+def test_engines_of_two_cores_share_the_bus(stall: float) -> None:
+    chip = dataclasses.replace(_chip(8, 8, 8), cores=2)
+    rng = np.random.default_rng(5)
+    m, bus = Module(), Bus(chip)
+    m.submodules.bus = bus
+    loads, stores = [LoadEngine(chip) for _ in range(2)], [StoreEngine(chip) for _ in range(2)]
+    for i in range(2):
+        m.submodules[f"load{i}"], m.submodules[f"store{i}"] = loads[i], stores[i]
+        connect(m, loads[i].axi, getattr(bus, f"load{i}"))
+        connect(m, stores[i].axi, getattr(bus, f"store{i}"))
+    source, target = rng.integers(0, 256, DRAM, dtype=np.uint8), np.zeros(2 * DRAM, np.uint8)
+    pads = rng.integers(0, 256, (2, SIZE), dtype=np.uint8)
+    kept, want = pads.copy(), target.copy()
+    jobs = []
+    for i in range(2):
+        t = {"base": 0, "run": 100, "count1": 2, "count2": 2, "dram_step1": 107, "dram_step2": 300}
+        t |= {"base_step1": 104, "base_step2": 208}
+        inward, outward = t | {"dram": 4000 + 13 * i}, t | {"dram": 4001 + DRAM * i, "base": 512}
+        jobs.append((inward, outward))
+        for dram, base in _runs(outward):
+            want[dram : dram + 100] = kept[i, base : base + 100]
+        for dram, base in _runs(inward):
+            kept[i, base : base + 100] = source[dram : dram + 100]
+    simulator = Simulator(m)
+    simulator.add_clock(1e-6)
+
+    async def scratchpads(ctx: Any) -> None:
+        """Hand each core its two transfers and keep its scratchpad, until all four are done."""
+        reads = [deque([bytes(8)] * READ_LATENCY) for _ in range(2)]
+        waiting, done = [[True, True] for _ in range(2)], 0
+        for _ in range(20_000):
+            for i in range(2):
+                for k, engine in enumerate((loads[i], stores[i])):
+                    ctx.set(engine.port.valid, waiting[i][k])
+                    ctx.set(engine.port.desc, {"flags": 0} | jobs[i][k])
+                    waiting[i][k] = waiting[i][k] and not ctx.get(engine.port.ready)
+                    done += ctx.get(engine.port.done)
+                write, read = loads[i].write, stores[i].read
+                if ctx.get(write.en):
+                    at, mask, data = ctx.get(write.addr), ctx.get(write.mask), ctx.get(write.data)
+                    for j in range(8):
+                        if mask >> j & 1:
+                            pads[i, at + j] = data >> (8 * j) & 255
+                ctx.set(read.data, int.from_bytes(reads[i].popleft(), "little"))
+                at = ctx.get(read.addr)
+                reads[i].append(np.resize(pads[i, at : at + 8], 8).tobytes())
+            await ctx.tick()
+            if done == 4:
+                return
+        raise AssertionError("the bus stands still")
+
+    async def memory(ctx: Any) -> None:
+        beats: deque[tuple[int, int]] = deque()
+        addresses: deque[int] = deque()
+        read, write, answers, r_on, b_on = bus.read, bus.write, 0, False, False
+        see_ar, see_aw, see_w = _Watch(), _Watch(), _Watch()
+        while True:
+            for ready in (read.arready, write.awready, write.wready):
+                ctx.set(ready, int(rng.random() >= stall))
+            r_on = bool(beats) and (r_on or rng.random() >= stall)
+            b_on = answers > 0 and (b_on or rng.random() >= stall)
+            ctx.set(read.rvalid, r_on)
+            ctx.set(write.bvalid, b_on)
+            if r_on:
+                ctx.set(read.rdata, beats[0][0])
+                ctx.set(read.rlast, beats[0][1])
+            if r_on and ctx.get(read.rready):
+                beats.popleft()
+                r_on = False
+            if b_on and ctx.get(write.bready):
+                answers, b_on = answers - 1, False
+            data, strobe, last = ctx.get(write.wdata), ctx.get(write.wstrb), ctx.get(write.wlast)
+            taken = see_w.see(ctx.get(write.wvalid), ctx.get(write.wready), (data, strobe, last))
+            addr, length = ctx.get(write.awaddr), ctx.get(write.awlen)
+            if see_aw.see(ctx.get(write.awvalid), ctx.get(write.awready), (addr, length)):
+                addresses.extend(addr + 8 * j for j in range(length + 1))
+            if taken:
+                addr = addresses.popleft()
+                for j in range(8):
+                    if strobe >> j & 1:
+                        target[addr + j] = data >> (8 * j) & 255
+                answers += last
+            addr, length = ctx.get(read.araddr), ctx.get(read.arlen)
+            if see_ar.see(ctx.get(read.arvalid), ctx.get(read.arready), (addr, length)):
+                for j in range(length + 1):
+                    word = source[addr + 8 * j : addr + 8 * j + 8].tobytes()
+                    beats.append((int.from_bytes(word, "little"), int(j == length)))
+            await ctx.tick()
+
+    simulator.add_testbench(scratchpads)
+    simulator.add_testbench(memory, background=True)
+    simulator.run()
+    assert np.array_equal(pads, kept)
+    assert np.array_equal(target, want)
