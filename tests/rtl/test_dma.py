@@ -195,6 +195,71 @@ def test_a_bus_wider_than_the_port_is_refused() -> None:
         refuse_unbuildable(_chip(8, 8, 16))
 
 
+async def _cores(ctx: Any, loads: Any, stores: Any, jobs: Any, pads: Any) -> None:
+    """Hand each core its two transfers and keep its scratchpad, until all four are done."""
+    reads = [deque([bytes(8)] * READ_LATENCY) for _ in range(2)]
+    waiting, done = [[True, True] for _ in range(2)], 0
+    for _ in range(20_000):
+        for i in range(2):
+            for k, engine in enumerate((loads[i], stores[i])):
+                ctx.set(engine.port.valid, waiting[i][k])
+                ctx.set(engine.port.desc, {"flags": 0} | jobs[i][k])
+                waiting[i][k] = waiting[i][k] and not ctx.get(engine.port.ready)
+                done += ctx.get(engine.port.done)
+            write, read = loads[i].write, stores[i].read
+            if ctx.get(write.en):
+                at, mask, data = ctx.get(write.addr), ctx.get(write.mask), ctx.get(write.data)
+                for j in range(8):
+                    if mask >> j & 1:
+                        pads[i, at + j] = data >> (8 * j) & 255
+            ctx.set(read.data, int.from_bytes(reads[i].popleft(), "little"))
+            at = ctx.get(read.addr)
+            reads[i].append(np.resize(pads[i, at : at + 8], 8).tobytes())
+        await ctx.tick()
+        if done == 4:
+            return
+    raise AssertionError("the bus stands still")
+
+
+async def _memory(ctx: Any, bus: Any, source: Any, target: Any, rng: Any, stall: float) -> None:
+    beats: deque[tuple[int, int]] = deque()
+    addresses: deque[int] = deque()
+    read, write, answers, r_on, b_on = bus.read, bus.write, 0, False, False
+    see_ar, see_aw, see_w = _Watch(), _Watch(), _Watch()
+    while True:
+        for ready in (read.arready, write.awready, write.wready):
+            ctx.set(ready, int(rng.random() >= stall))
+        r_on = bool(beats) and (r_on or rng.random() >= stall)
+        b_on = answers > 0 and (b_on or rng.random() >= stall)
+        ctx.set(read.rvalid, r_on)
+        ctx.set(write.bvalid, b_on)
+        if r_on:
+            ctx.set(read.rdata, beats[0][0])
+            ctx.set(read.rlast, beats[0][1])
+        if r_on and ctx.get(read.rready):
+            beats.popleft()
+            r_on = False
+        if b_on and ctx.get(write.bready):
+            answers, b_on = answers - 1, False
+        data, strobe, last = ctx.get(write.wdata), ctx.get(write.wstrb), ctx.get(write.wlast)
+        taken = see_w.see(ctx.get(write.wvalid), ctx.get(write.wready), (data, strobe, last))
+        addr, length = ctx.get(write.awaddr), ctx.get(write.awlen)
+        if see_aw.see(ctx.get(write.awvalid), ctx.get(write.awready), (addr, length)):
+            addresses.extend(addr + 8 * j for j in range(length + 1))
+        if taken:
+            addr = addresses.popleft()
+            for j in range(8):
+                if strobe >> j & 1:
+                    target[addr + j] = data >> (8 * j) & 255
+            answers += last
+        addr, length = ctx.get(read.araddr), ctx.get(read.arlen)
+        if see_ar.see(ctx.get(read.arvalid), ctx.get(read.arready), (addr, length)):
+            for j in range(length + 1):
+                word = source[addr + 8 * j : addr + 8 * j + 8].tobytes()
+                beats.append((int.from_bytes(word, "little"), int(j == length)))
+        await ctx.tick()
+
+
 @pytest.mark.parametrize("stall", [0.0, 0.4])
 def test_engines_of_two_cores_share_the_bus(stall: float) -> None:
     chip = dataclasses.replace(_chip(8, 8, 8), cores=2)
@@ -222,70 +287,13 @@ def test_engines_of_two_cores_share_the_bus(stall: float) -> None:
     simulator = Simulator(m)
     simulator.add_clock(1e-6)
 
-    async def scratchpads(ctx: Any) -> None:
-        """Hand each core its two transfers and keep its scratchpad, until all four are done."""
-        reads = [deque([bytes(8)] * READ_LATENCY) for _ in range(2)]
-        waiting, done = [[True, True] for _ in range(2)], 0
-        for _ in range(20_000):
-            for i in range(2):
-                for k, engine in enumerate((loads[i], stores[i])):
-                    ctx.set(engine.port.valid, waiting[i][k])
-                    ctx.set(engine.port.desc, {"flags": 0} | jobs[i][k])
-                    waiting[i][k] = waiting[i][k] and not ctx.get(engine.port.ready)
-                    done += ctx.get(engine.port.done)
-                write, read = loads[i].write, stores[i].read
-                if ctx.get(write.en):
-                    at, mask, data = ctx.get(write.addr), ctx.get(write.mask), ctx.get(write.data)
-                    for j in range(8):
-                        if mask >> j & 1:
-                            pads[i, at + j] = data >> (8 * j) & 255
-                ctx.set(read.data, int.from_bytes(reads[i].popleft(), "little"))
-                at = ctx.get(read.addr)
-                reads[i].append(np.resize(pads[i, at : at + 8], 8).tobytes())
-            await ctx.tick()
-            if done == 4:
-                return
-        raise AssertionError("the bus stands still")
+    async def cores(ctx: Any) -> None:
+        await _cores(ctx, loads, stores, jobs, pads)
 
     async def memory(ctx: Any) -> None:
-        beats: deque[tuple[int, int]] = deque()
-        addresses: deque[int] = deque()
-        read, write, answers, r_on, b_on = bus.read, bus.write, 0, False, False
-        see_ar, see_aw, see_w = _Watch(), _Watch(), _Watch()
-        while True:
-            for ready in (read.arready, write.awready, write.wready):
-                ctx.set(ready, int(rng.random() >= stall))
-            r_on = bool(beats) and (r_on or rng.random() >= stall)
-            b_on = answers > 0 and (b_on or rng.random() >= stall)
-            ctx.set(read.rvalid, r_on)
-            ctx.set(write.bvalid, b_on)
-            if r_on:
-                ctx.set(read.rdata, beats[0][0])
-                ctx.set(read.rlast, beats[0][1])
-            if r_on and ctx.get(read.rready):
-                beats.popleft()
-                r_on = False
-            if b_on and ctx.get(write.bready):
-                answers, b_on = answers - 1, False
-            data, strobe, last = ctx.get(write.wdata), ctx.get(write.wstrb), ctx.get(write.wlast)
-            taken = see_w.see(ctx.get(write.wvalid), ctx.get(write.wready), (data, strobe, last))
-            addr, length = ctx.get(write.awaddr), ctx.get(write.awlen)
-            if see_aw.see(ctx.get(write.awvalid), ctx.get(write.awready), (addr, length)):
-                addresses.extend(addr + 8 * j for j in range(length + 1))
-            if taken:
-                addr = addresses.popleft()
-                for j in range(8):
-                    if strobe >> j & 1:
-                        target[addr + j] = data >> (8 * j) & 255
-                answers += last
-            addr, length = ctx.get(read.araddr), ctx.get(read.arlen)
-            if see_ar.see(ctx.get(read.arvalid), ctx.get(read.arready), (addr, length)):
-                for j in range(length + 1):
-                    word = source[addr + 8 * j : addr + 8 * j + 8].tobytes()
-                    beats.append((int.from_bytes(word, "little"), int(j == length)))
-            await ctx.tick()
+        await _memory(ctx, bus, source, target, rng, stall)
 
-    simulator.add_testbench(scratchpads)
+    simulator.add_testbench(cores)
     simulator.add_testbench(memory, background=True)
     simulator.run()
     assert np.array_equal(pads, kept)

@@ -10,8 +10,6 @@ engine takes its next descriptor only when a transfer is complete, and changes r
 
 from typing import Any
 
-from typing import Any
-
 from amaranth import Cat, Module, Mux, Signal
 from amaranth.lib import fifo, wiring
 from amaranth.lib.wiring import In, Out

@@ -8,8 +8,9 @@ from amaranth.lib.wiring import Component, In, Out
 from chanzi.chip.chip import Core
 from chanzi.isa.fields import VecFlag, VecKind
 from chanzi.rtl.descriptor import address_bits, coordinate_bits, vec_layout
+from chanzi.rtl.lane import delay
 from chanzi.rtl.ports import READ_LATENCY, engine_port, read_port, write_port
-from chanzi.rtl.vector.lanes import OUT_LATENCY, TAP_BITS, Lanes, step_layout
+from chanzi.rtl.vector.lanes import OUT_LATENCY, SUM_LATENCY, TAP_BITS, Lanes, step_layout
 from chanzi.rtl.vector.rule import LATENCY_CYCLES, MAX_SHARE, MAX_WEIGHT_TAPS
 
 STEP_LATENCY = 1 + READ_LATENCY
@@ -56,7 +57,8 @@ class VectorEngine(Component):
         self._parameters(m)
         self._divide(m)
         self._line(m)
-        m.d.comb += lanes.oldest.eq(self.share - 1)
+        # the next block's division begins while this block's last sums are under way
+        m.d.comb += lanes.oldest.eq(delay(m, self.share - 1, STEP_LATENCY + SUM_LATENCY, "oldest"))
         return m
 
     def _state(self, m: Module) -> None:
@@ -257,6 +259,7 @@ class VectorEngine(Component):
         m.d.comb += ends.eq(~reads | (ends_turns & (tap + 1 >= self.taps_inside)))
         emits = ends & (until == 0)
         finishes = emits & (column + 1 == d.columns)
+        begins = Signal()  # a line
         waiting = Signal()  # walked, but the next line's taps are not found yet
         walks = self.line & ~waiting
         m.d.comb += self.lines.addr.eq(tap[:7] | (self.half << 7))
@@ -278,7 +281,6 @@ class VectorEngine(Component):
             step.low_age.eq(low_age),
             step.emit.eq(walks & emits),
             step.out.eq(out + self.block),
-            step.mask.eq(~((~0) << 0)),
         ]
         for k in range(core.taps_per_lane):
             tx = Signal(20, name=f"tap_{k}")
@@ -288,7 +290,7 @@ class VectorEngine(Component):
         for lane in range(core.lanes):
             m.d.comb += step.mask[lane].eq(self.block + lane < d.channels)
         with m.If(walks):
-            m.d.sync += fresh.eq(ends)
+            m.d.sync += [fresh.eq(ends), begins.eq(0)]
             with m.If(~ends):
                 m.d.sync += [low_age.eq(low_age + core.taps_per_lane)]
                 m.d.sync += low_tap.eq(low_tap + core.taps_per_lane * self.stride)
@@ -306,7 +308,8 @@ class VectorEngine(Component):
         with m.If(walks & finishes):
             m.d.sync += waiting.eq(1)
         with m.If(self.line_done | self.parameters_done):
-            m.d.sync += [waiting.eq(0), fresh.eq(1), window.eq(-d.pad_x), at.eq(-d.pad_x), phase.eq(0), tap.eq(0)]
+            m.d.sync += [waiting.eq(0), fresh.eq(1), begins.eq(1), phase.eq(0), tap.eq(0)]
+            m.d.sync += [window.eq(-d.pad_x), at.eq(-d.pad_x)]
             m.d.sync += [low_age.eq(0), low_tap.eq(0), until.eq(self.taps_x - 1), column.eq(0)]
             next_out, next_second = Signal(AB), Signal(AB)
             m.d.comb += next_out.eq(Mux(self.line_done, out_line + d.out_y, d.out_base))
