@@ -1,7 +1,8 @@
 """The bus: LOAD and STORE engines of all cores on one AXI4 master without IDs.
 
 Bursts of the cores take turns on each address channel. Data and responses follow in the order of the addresses, so a
-queue of owners tells whose they are. Written data never lead their address. No transfer waits for one of the other direction.
+queue of owners tells whose they are. Written data never lead their address. No transfer waits for one of the other
+direction.
 
 Right under any back-pressure, but not yet as `chanzi.sim.timing` says: that has one transfer at a time for both
 directions together, in the order of request, at the pace of the DRAM's bandwidth; here a burst is what takes turns.
