@@ -172,13 +172,13 @@ class Lanes(Component):
         m.d.comb += at.eq(self.step.byte + lane)
         exists = self.step.read & (at >= 0) & (at < d.width_bytes)
         value, there = Signal(signed(9), name=name + "value", reset_less=True), Signal(name=name + "there")
-        stored = Cat(byte, byte[7] & d.signed).as_signed()
+        stored = Cat(byte, byte[7] & d.signed[0]).as_signed()
         m.d.sync += [value.eq(Mux(exists, stored, d.zero_in)), there.eq(exists)]
         products = []
         for k in range(core.taps_per_lane):
             weight = self._weights[k].word_select(lane, 8)
             factor = Signal(signed(10), name=f"{name}factor_{k}")
-            centred = Cat(weight, weight[7] & d.weight_signed).as_signed() - d.weight_zero
+            centred = Cat(weight, weight[7] & d.weight_signed[0]).as_signed() - d.weight_zero
             m.d.comb += factor.eq(Mux(d.kind == VecKind.MAC, centred, 1))
             product = Signal(signed(20), name=f"{name}product_{k}", reset_less=True)
             m.d.sync += product.eq((value - d.zero_in) * factor)
@@ -210,7 +210,7 @@ class Lanes(Component):
         second = Mux(scalar, self.second[:8], self.second.word_select(lane, 8))
         m.d.comb += [
             combine.x.eq(value),
-            combine.r.eq(delay(m, Cat(second, second[7] & d.second_signed).as_signed(), SUM_LATENCY, name + "second")),
+            combine.r.eq(delay(m, Cat(second, second[7] & d.second_signed[0]).as_signed(), SUM_LATENCY, name + "second")),
             req.acc.eq(total),
             req.bias.eq(Mux((d.flags & VecFlag.BIAS) != 0, self._bias[lane].as_signed(), 0)),
             req.scale.eq(Mux((d.flags & VecFlag.CHANNEL_SCALE) != 0, self._scale[lane], d.scale)),
