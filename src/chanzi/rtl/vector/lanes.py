@@ -208,9 +208,10 @@ class Lanes(Component):
         d, name = self.desc, f"lane_{lane}_"
         scalar = (d.flags & VecFlag.SCALAR) != 0
         second = Mux(scalar, self.second[:8], self.second.word_select(lane, 8))
+        stored = Cat(second, second[7] & d.second_signed[0]).as_signed()
         m.d.comb += [
             combine.x.eq(value),
-            combine.r.eq(delay(m, Cat(second, second[7] & d.second_signed[0]).as_signed(), SUM_LATENCY, name + "second")),
+            combine.r.eq(delay(m, stored, SUM_LATENCY, name + "second")),
             req.acc.eq(total),
             req.bias.eq(Mux((d.flags & VecFlag.BIAS) != 0, self._bias[lane].as_signed(), 0)),
             req.scale.eq(Mux((d.flags & VecFlag.CHANNEL_SCALE) != 0, self._scale[lane], d.scale)),
