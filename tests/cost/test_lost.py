@@ -116,3 +116,11 @@ def test_setup_is_dram():
     result = lost_cycles(chip, s, timing)
     assert result.totals()["dram"] == timing.cycles - 16
     assert result.cycles.dtype == np.int64
+
+
+def test_a_third_short_dot_waits_until_the_first_is_complete():
+    chip = make_chip()
+    timing, result = lost(chip, [dot(8, 8, 32, layer=n) for n in range(3)])
+    assert timing.start[2] == timing.complete[0] > timing.busy_end[1]
+    assert result.of_layer(0)["fill"] == timing.start[2] - timing.busy_end[1]
+    assert result.of_layer(2)["dispatch"] == 0

@@ -87,6 +87,10 @@ class _Clock:
         # by engine: when its rivals' last use of each bank completes, and its own late streams' for the array
         self.rivals = np.zeros((4, chip.core.scratchpad.banks), np.int64)
         self.late = np.zeros(chip.core.scratchpad.banks, np.int64)
+        self.dots = (0, 0)
+        """When the last DOT but one and the last one are complete: two at most are under way."""
+        self.drain_gate = 0
+        """The first tile of a DOT that drains ends no earlier."""
         self.ranges: dict[int, list[tuple[int, int, bool]]] = {}
         self.dispatch = 0
 
@@ -105,6 +109,8 @@ class _Clock:
 
     def start(self, job: Job) -> int:
         at = self.free[job.engine]
+        if job.engine == Engine.ARRAY:
+            at = max(at, self.dots[0])
         rivals = self.rivals[job.engine]
         for first, end, late in self._ranges(job):
             at = max(at, int(rivals[first:end].max()))
@@ -118,8 +124,11 @@ class _Clock:
         engine = job.engine
         core = self.chip.core
         if engine == Engine.ARRAY:
-            end = start + job.cycles
-            done = end + array_latency(core) + dot_timing(core, job.ins).last_drain + EPILOGUE_CYCLES
+            timing = dot_timing(core, job.ins)
+            end = max(start + timing.first, self.drain_gate) + timing.rest
+            done = max(end + array_latency(core) + timing.last_drain + EPILOGUE_CYCLES, self.dots[1])
+            self.drain_gate = end + timing.last_spacing
+            self.dots = (self.dots[1], done)
             self.free[engine] = end
         elif engine == Engine.VECTOR:
             done = start + job.cycles + VECTOR_LATENCY_CYCLES

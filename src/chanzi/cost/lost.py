@@ -90,6 +90,9 @@ class _Walk:
             before = self.rows[c][e][self.place[row] - 1]
             when = self.complete if e == Engine.VECTOR else self.end if e == Engine.ARRAY else self.begin
             found.append((when[before], "own", before, False))
+        if e == Engine.ARRAY and self.place[row] > 1:  # two DOTs at most are under way
+            by = self.rows[c][e][self.place[row] - 2]
+            found.append((self.complete[by], "wait", by, False))
         for engine, name in enumerate(WAITS):
             n = getattr(ins, name)
             if n:

@@ -30,6 +30,7 @@ _SUMMARY = {
 _C_TYPE = {"u": "uint{}_t", "i": "int{}_t"}
 _CONSTANTS = (
     "START_CYCLES",
+    "ARRAY_PIPELINE_CYCLES",
     "EPILOGUE_CYCLES",
     "VECTOR_LATENCY_CYCLES",
     "SOFTMAX_REDUCE_CYCLES",
