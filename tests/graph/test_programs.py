@@ -1,5 +1,6 @@
 """Compiled programs leave the bytes that the graph says: random graphs, several chips, every way to share the work."""
 
+import dataclasses
 import sys
 from pathlib import Path
 
@@ -11,13 +12,16 @@ from hypothesis import strategies as st
 from chanzi.chip import load_chip
 from chanzi.chip.chip import Chip, Core, Dram, Scratchpad
 from chanzi.compiler import compile_graph
+from chanzi.cost.bound import bound
 from chanzi.errors import CompileError
 from chanzi.graph.evaluate import evaluate
-from chanzi.graph.ops import Binary, Conv, Graph, Lookup, Pad, Quant, Tensor
+from chanzi.graph.ops import Binary, Conv, Graph, Lookup, Pad, Pool, Quant, Tensor
 from chanzi.graph.verify import verify
+from chanzi.isa.fields import Opcode
 from chanzi.isa.ordering import check_program
 from chanzi.program.program import Options
 from chanzi.sim import fast, reference
+from chanzi.sim.timing import simulate
 
 sys.path.insert(0, str(Path(__file__).parent))
 from random_graphs import random_graph, random_inputs
@@ -132,3 +136,35 @@ def test_lines_that_see_only_padding_are_legal():
     check_program(chip, codes, dram_bytes=compiled.segment.dram_bytes, image_bytes=len(compiled.segment.image))
     for simulator in (reference.Simulator, fast.Simulator):
         np.testing.assert_array_equal(simulator(compiled).run([frame])[0]["y"], evaluate(graph, frame)["y"])
+
+
+@pytest.mark.parametrize("kernel", [(8, 16), (11, 12), (3, 43)])
+def test_depthwise_windows_larger_than_the_lanes_hold_run_on_the_array(kernel):
+    """The vector unit holds 128 weights a channel; larger windows once were illegal programs."""
+    x = Tensor(name="x", shape=(12, 44, 24), quant=Quant(scale=0.25, zero=7, dtype="int8"))
+    size = tuple(x.shape[i] + 4 - kernel[i] + 1 for i in (0, 1))
+    y = Tensor(name="y", shape=(*size, 24), quant=Quant(scale=1.5, zero=-3, dtype="int8"))
+    rng = np.random.default_rng(1)
+    weight = rng.integers(-127, 128, (24, *kernel, 1)).astype(np.int8)
+    scale = np.full(24, 0.01, np.float32)
+    conv = Conv(name="c", x=x, y=y, weight=weight, weight_scale=scale, pads=(2, 2, 2, 2), groups=24)
+    graph = Graph(name="wide", inputs=(x,), outputs=(y,), ops=(conv,))
+    verify(graph)
+    chip, frame = load_chip("chanzi-16"), random_inputs(graph, 3)
+    compiled = compile_graph(graph, chip)
+    segment = compiled.segment
+    kinds = {ins.opcode for ins in segment.cores[0].frame}
+    assert (Opcode.VEC in kinds) == (kernel == (8, 16))
+    codes = [core.frame for core in segment.cores]
+    check_program(chip, codes, dram_bytes=segment.dram_bytes, image_bytes=len(segment.image))
+    np.testing.assert_array_equal(fast.Simulator(compiled).run([frame])[0]["y"], evaluate(graph, frame)["y"])
+    assert bound(chip, graph).cycles <= simulate(chip, segment).cycles
+
+
+def test_a_stride_that_no_engine_counts_is_refused_in_one_line():
+    x = Tensor(name="x", shape=(1, 1, 16), quant=Quant(scale=0.25, zero=7, dtype="int8"))
+    pool = Pool(name="far", kind="max", x=x, y=Tensor(name="y", shape=x.shape, quant=x.quant), kernel=(1, 1))
+    pool = dataclasses.replace(pool, strides=(1, 65535))
+    graph = Graph(name="far", inputs=(x,), outputs=(pool.y,), ops=(pool,))
+    with pytest.raises(CompileError, match="layer 'far' is out of reach"):
+        compile_graph(graph, small_chip(8, 16, 96))

@@ -11,6 +11,7 @@ from chanzi.isa.instruction import Dot, Halt, Load, Store, Vec
 from chanzi.isa.ordering import check_program
 
 BANK = 256
+LIMIT = 4 * 64 * BANK
 CHIP = Chip(
     name="small",
     clock_hz=10**9,
@@ -69,6 +70,17 @@ def test_a_sound_instruction_is_legal(ins):
         (LOAD, {"base": 6}, "base 6 is no multiple"),
         (DOT, {"flags": int(DotFlag.HOLD), "a_count": 5}, "one tile"),
         (DOT, {"a_count": 0}, "a_count is 0"),
+        (DOT, {"a_first": 4}, "a_first 4 lies past the first line of 4 rows"),
+        (DOT, {"b_first": 5}, "b_first 5 lies past the first line"),
+        (DOT, {"a_line_stride": LIMIT}, f"a_line_stride is {LIMIT}"),
+        (DOT, {"a_pad_x": LIMIT}, f"a_windows reach from byte -{LIMIT}"),
+        (DOT, {"b_pad_y": -32768, "b_y_step": 65535, "b_row_width": 1}, "b_windows reach from line 32768"),
+        (DOT, {"res_x": LIMIT}, f"res_x is {LIMIT}"),
+        (VEC, {"x_step": LIMIT, "columns": 1}, f"x_step is {LIMIT}"),
+        (VEC, {"tap_x_step": LIMIT - 4, "taps_x": 2}, "windows reach from byte 0"),
+        (VEC, {"pad_x": -(LIMIT - 4)}, "windows reach from byte"),
+        (VEC, {"second_y": LIMIT}, f"second_y is {LIMIT}"),
+        (VEC, {"kind": int(VecKind.MAC), "taps_y": 43, "taps_x": 3, "weight_base": 512}, "weights of 129 taps"),
         (DOT, {"a_row_width": 0}, "a_row_width is 0"),
         (DOT, {"b_run": 3}, "rows of A have 4 bytes, rows of B 3"),
         (DOT, {"a_run": 1 << 24, "b_run": 1 << 24}, "sums of 16777216 products"),
@@ -86,7 +98,8 @@ def test_a_sound_instruction_is_legal(ins):
         (VEC, {"flags": 128}, "flags 0x80"),
         (VEC, {"taps_y": 0}, "0 taps"),
         (VEC, {"kind": int(VecKind.ADD), "taps_x": 2, "second_base": 512}, "2 taps where one is read"),
-        (VEC, {"rows": 1 << 20}, "reaches"),
+        (VEC, {"rows": 1 << 15}, "reaches"),
+        (VEC, {"rows": 1 << 20}, "rows is 1048576"),
         (VEC, {"channels": 5}, "writes a byte twice"),
         (VEC, {"flags": int(VecFlag.SCALAR)}, "SCALAR does not go with kind 1"),
         (VEC, {"out_base": 16}, "share a bank"),
@@ -102,6 +115,21 @@ def test_what_breaks_a_rule_is_refused_with_its_name(ins, fields, says):
     with pytest.raises(ProgramError, match=says) as caught:
         check(changed(ins, **fields))
     assert "core 0, instruction 0" in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("ins", "fields"),
+    [
+        (DOT, {"a_first": 3}),
+        (DOT, {"a_pad_x": LIMIT - 4}),
+        (DOT, {"a_pad_x": -(LIMIT - 16)}),
+        (VEC, {"pad_x": LIMIT - 4}),
+        (VEC, {"tap_x_step": LIMIT - 16, "taps_x": 2}),
+        (VEC, {"kind": int(VecKind.MAC), "taps_y": 8, "taps_x": 16, "weight_base": 2 * BANK}),
+    ],
+)
+def test_the_last_value_inside_a_limit_is_legal(ins, fields):
+    check(changed(ins, **fields))
 
 
 def test_two_engines_may_not_meet_in_a_bank_unless_one_waits():

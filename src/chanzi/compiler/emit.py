@@ -14,8 +14,9 @@ from chanzi.compiler.sync import synchronise
 from chanzi.compiler.tile import BANKS, IMAGE, Tiled
 from chanzi.errors import CompileError
 from chanzi.graph.ops import Graph, macs
-from chanzi.isa.fields import Engine
+from chanzi.isa.fields import Engine, Opcode
 from chanzi.isa.instruction import Halt, Instruction, Load
+from chanzi.isa.legality import coordinate_rules
 from chanzi.program.program import Buffer, Compiled, CoreCode, Layer, Options, Port, Segment
 
 PAGE = 4096
@@ -122,6 +123,8 @@ def emit(graph: Graph, layout: Layout, plan: Plan, chip: Chip, options: Options)
     else:
         frames_of_cores = [synchronise(_instructions(plan.jobs, plan.placed, mine), chip.core) for mine in addresses]
     cores = [CoreCode(setup=(*setup, Halt()), frame=(*code, Halt())) for code in frames_of_cores]
+    layers = _layers(layout, graph)
+    _check_coordinates(cores, layers, chip)
     while len(cores) < chip.cores:
         cores.append(CoreCode(setup=(Halt(),), frame=(Halt(),)))
 
@@ -135,11 +138,24 @@ def emit(graph: Graph, layout: Layout, plan: Plan, chip: Chip, options: Options)
         dram_bytes=dram_bytes,
         inputs=tuple(port(b) for b in plan.inputs),
         outputs=tuple(port(b) for b in plan.outputs),
-        layers=_layers(layout, graph),
+        layers=layers,
         buffers=_buffers(plan, chip.cores if plan.split else frames),
         frames=frames,
     )
     return Compiled(chip=chip, segment=segment, options=options)
+
+
+def _check_coordinates(cores: list[CoreCode], layers: tuple[Layer, ...], chip: Chip) -> None:
+    """Refuse windows that step or reach further than the engines count: only absurd strides and pads do."""
+    for core in cores:
+        for ins in core.frame:
+            if ins.opcode in (Opcode.DOT, Opcode.VEC):
+                broken = [what for ok, what in coordinate_rules(chip.core, ins) if not ok]
+                if broken:
+                    raise CompileError(
+                        f"layer '{layers[ins.layer].name}' is out of reach of {chip.name}'s engines: {broken[0]}",
+                        hint="use a chip with a larger scratchpad, or smaller strides, dilations and pads",
+                    )
 
 
 def layer_of(layout: Layout) -> list[int]:

@@ -16,13 +16,19 @@ import numpy.typing as npt
 
 from chanzi.compiler.ir import Item, Node
 from chanzi.graph.ops import Binary, Concat, Const, Conv, Graph, Lookup, Op, Permute, Slice, Tensor
+from chanzi.isa.legality import MAX_WEIGHT_TAPS
 
 Table = npt.NDArray[np.uint8]
 
 
 def is_depthwise(op: Conv) -> bool:
-    """Tell whether every output channel reads just the input channel of the same index."""
-    return op.groups > 1 and op.groups == op.x.shape[2] == op.weight.shape[0] and not op.transposed
+    """Tell whether the vector unit computes it: every output channel reads just the input channel of the same index.
+
+    Larger windows than it has weights for go to the array, as any grouped convolution.
+    """
+    taps = op.weight.shape[1] * op.weight.shape[2]
+    alike = op.groups > 1 and op.groups == op.x.shape[2] == op.weight.shape[0]
+    return alike and taps <= MAX_WEIGHT_TAPS and not op.transposed
 
 
 def _readers(graph: Graph) -> dict[str, int]:

@@ -9,6 +9,7 @@ import numpy as np
 from chanzi.chip.chip import Core
 from chanzi.isa.fields import DotFlag, VecFlag, VecKind
 from chanzi.isa.instruction import Dot, Instruction, Vec
+from chanzi.isa.legality import MAX_WEIGHT_TAPS
 
 T = TypeVar("T")
 Fields = dict[str, int | float]
@@ -63,6 +64,10 @@ class Draw:
         if self.chance(0.5):
             return float(np.float32(2.0 ** self.between(-4, 0)) * np.float32(1 + self.between(-3, 3) * 2.0**-22))
         return float(np.float32(np.exp2(self.rng.uniform(-10, 1))))
+
+    def half(self) -> float:
+        """Return a float32 at most three units beside 1/2: two such make sums whose rounding tells their order."""
+        return float(np.float32(0.5) * np.float32(1 + self.between(-3, 3) * 2.0**-23))
 
     def zero_point(self, signed: int) -> int:
         """Return a zero point of the type; often 0."""
@@ -135,13 +140,14 @@ def _split(draw: Draw, k: int) -> tuple[int, int, int]:
 
 def _stream(draw: Draw, side: str, region: Region, atom: int, k: int, count: int) -> Fields:
     taps_y, taps_x, run = _split(draw, k)
+    row_width = draw.choice([count, draw.between(1, 9)])
     signed = draw.between(0, 1)
     fields: Fields = {
         **_map(draw, region, atom),
         **_steps(draw, atom, run),
-        "first": 0 if draw.chance(0.5) else draw.between(0, 12),
+        "first": 0 if draw.chance(0.5) else draw.between(0, min(12, row_width - 1)),
         "count": count,
-        "row_width": draw.choice([count, draw.between(1, 9)]),
+        "row_width": row_width,
         "run": run,
         "taps_y": taps_y,
         "taps_x": taps_x,
@@ -218,6 +224,8 @@ def _dot(
         "mid_zero": draw.zero_point(signed[0]),
         "res_zero": draw.zero_point(signed[1]),
     }
+    if flags & DotFlag.ADD and draw.chance(0.8):
+        fields |= {"mid_scale": draw.half(), "res_scale": draw.half()}
     layer, note = draw.between(0, 9), draw.between(0, 15)
     return Dot(flags=int(flags), layer=layer, note=note, res_first=note & 1, **fields)
 
@@ -249,6 +257,12 @@ def _vec(draw: Draw, core: Core, block: Region, regions: Sequence[Region]) -> In
     fields = _map(draw, operand, atom)
     if flags & VecFlag.CLAMP_EDGE:
         channels = min(channels, int(fields["width_bytes"]))
+    taps_y, taps_x = (draw.between(1, 3), draw.between(1, 3)) if kind in _WINDOWED else (1, 1)
+    if kind == VecKind.MAC and draw.chance(0.1):  # up to all the weights that a lane holds
+        channels = min(channels, 16)
+        taps_y = draw.between(1, 16)
+        taps_x = draw.between(1, MAX_WEIGHT_TAPS // taps_y)
+        taps_y, taps_x = draw.choice([(taps_y, taps_x), (taps_x, taps_y)])
     out = _grid(draw, out_region, atom, channels, (0, rows - 1), columns)
     if out is None:
         return None
@@ -258,7 +272,6 @@ def _vec(draw: Draw, core: Core, block: Region, regions: Sequence[Region]) -> In
         second_y = second_x = 0
         if channels > second.size:
             return None
-    taps_y, taps_x = (draw.between(1, 3), draw.between(1, 3)) if kind in _WINDOWED else (1, 1)
     fields |= _steps(draw, atom, channels) | _parameters(draw, block) | _result(draw)
     fields |= dict(zip(("out_base", "out_y", "out_x"), out, strict=True))
     fields |= {

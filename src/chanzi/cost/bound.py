@@ -56,6 +56,7 @@ from chanzi.graph.ops import (
     macs,
 )
 from chanzi.isa.cycles import SOFTMAX_REDUCE_CYCLES
+from chanzi.isa.legality import MAX_WEIGHT_TAPS
 from chanzi.program.program import Compiled
 
 
@@ -194,7 +195,9 @@ def _filters(op: Conv) -> int:
 
 
 def _depthwise(op: Conv) -> bool:
-    return op.groups > 1 and op.weight.shape[3] == 1
+    """Tell whether the vector unit could compute it: its lanes hold so many weights and no more."""
+    taps = op.weight.shape[1] * op.weight.shape[2]
+    return op.groups > 1 and op.weight.shape[3] == 1 and taps <= MAX_WEIGHT_TAPS
 
 
 def _window(op: Conv | Pool) -> Window:

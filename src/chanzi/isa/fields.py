@@ -117,7 +117,7 @@ def _stream(prefix: str, what: str) -> tuple[Field, ...]:
     """
     rows = (
         ("base", "u4", f"{what}: address of line 0, byte 0"),
-        ("first", "u4", f"{what}: first row"),
+        ("first", "u4", f"{what}: first row, less than row_width"),
         ("count", "u4", f"{what}: rows"),
         ("row_width", "u4", f"{what}: rows in one line of pixels"),
         ("line_stride", "u4", f"{what}: bytes from a line to the next"),
@@ -214,7 +214,7 @@ VEC = (
     Field("weight_signed", "u1", "MAC: 1 where weights are int8"),
     Field("weight_zero", "i2", "MAC: zero point of the weights"),
     *_REQUANTIZE,
-    Field("weight_base", "u4", "MAC: weights, [tap y][tap x][channel], one byte each"),
+    Field("weight_base", "u4", "MAC: weights, [tap y][tap x][channel], one byte each, at most 128 taps"),
     Field("scale_a", "f4", "ADD: factor of the operand"),
     Field("scale_b", "f4", "ADD: factor of the second operand"),
 )

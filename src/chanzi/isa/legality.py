@@ -16,6 +16,8 @@ MAX_K = 1 << 20
 """Products of a sum: 2^20 of 17 bits stay far below what float64 holds exactly."""
 MAX_TAPS = 1 << 18
 """Global pooling of a 512 x 512 map."""
+MAX_WEIGHT_TAPS = 128
+"""Weights of a channel that a lane of the vector unit holds: taps of MAC."""
 _HINT = "the program is damaged or was not made for this chip; compile the network again"
 
 Rule = tuple[bool, str]
@@ -123,6 +125,46 @@ def _apart(run: int, loops: Sequence[tuple[int, int]]) -> bool:
     return True
 
 
+def coordinate_limit(core: Core) -> int:
+    """Return what sizes, steps and coordinates of a map stay below, windows outside the map included.
+
+    Four times the scratchpad (to a power of two): engines count in that many bits, and no sound layer needs more.
+    """
+    return 4 << (core.scratchpad.bytes - 1).bit_length()
+
+
+_DOT_SIZES = (
+    *(f"{p}_{name}" for p in "ab" for name in ("count", "row_width", "line_stride", "height", "width_bytes")),
+    *(f"{p}_{name}" for p in "ab" for name in ("x_step", "tap_x_step", "run")),
+    *("out_y", "out_x", "res_y", "res_x"),
+)
+_VEC_SIZES = ("line_stride", "height", "width_bytes", "x_step", "tap_x_step", "rows", "columns", "channels")
+_VEC_SIZES += ("out_y", "out_x", "second_y", "second_x")
+
+
+def coordinate_rules(core: Core, ins: Instruction) -> list[Rule]:
+    """Return the rules that keep a DOT's or VEC's sizes, and the lines and bytes its windows reach, countable."""
+    limit = coordinate_limit(core)
+    if ins.opcode == Opcode.VEC:
+        sizes = _VEC_SIZES
+        reaches = [("", ins.rows, ins.columns, ins.channels)]
+    else:
+        sizes = _DOT_SIZES
+        reaches = []
+        for p in "ab":
+            end, width = getattr(ins, f"{p}_first") + getattr(ins, f"{p}_count"), max(getattr(ins, f"{p}_row_width"), 1)
+            reaches.append((f"{p}_", -(-end // width), min(end, width), getattr(ins, f"{p}_run")))
+    rules = [(getattr(ins, n) < limit, f"{n} is {getattr(ins, n)}; must be less than {limit}") for n in sizes]
+    for p, rows, columns, run in reaches:
+        for axis, what, count, more in (("y", "line", rows, 1), ("x", "byte", columns, run)):
+            first = -getattr(ins, f"{p}pad_{axis}")
+            last = first + (count - 1) * getattr(ins, f"{p}{axis}_step") + more - 1
+            last += (getattr(ins, f"{p}taps_{axis}") - 1) * getattr(ins, f"{p}tap_{axis}_step")
+            ok = -limit < first and last < limit
+            rules.append((ok, f"{p}windows reach from {what} {first} to {last}; must stay within {limit}"))
+    return rules
+
+
 def _halt(core: Core, ins: Instruction) -> list[Rule]:
     del core, ins
     return []
@@ -150,8 +192,8 @@ def _dot(core: Core, ins: Instruction) -> list[Rule]:
         rules += _is_bit(ins, f"{p}_signed")
         rules.append(_zero_point(ins, f"{p}_zero", f"{p}_signed"))
         rules.append((getattr(ins, f"{p}_base") < core.scratchpad.bytes, f"{p}_base is outside the scratchpad"))
-        last = getattr(ins, f"{p}_first") + getattr(ins, f"{p}_count")
-        rules.append((last <= 1 << 32, f"{p}_first and {p}_count reach row {last}"))
+        first, width = getattr(ins, f"{p}_first"), getattr(ins, f"{p}_row_width")
+        rules.append((first < width, f"{p}_first {first} lies past the first line of {width} rows"))
         names = ("base", "line_stride", "x_step", "tap_x_step", "pad_x")
         rules += _aligned(core, ins, [f"{p}_{name}" for name in names])
     alone = not flags & (DotFlag.TABLE | DotFlag.ADD | DotFlag.MUL | DotFlag.COLUMN_SCALE)
@@ -174,6 +216,7 @@ def _dot(core: Core, ins: Instruction) -> list[Rule]:
         rules += [_range(ins, "out_low", "out_high"), _zero_point(ins, "mid_zero", "mid_signed")]
         rules.append(_zero_point(ins, "res_zero", "res_signed"))
         rules += _aligned(core, ins, ("res_base", "res_y", "res_x"))
+    rules += coordinate_rules(core, ins)
     if not flags & DotFlag.HOLD:
         rules += _aligned(core, ins, ("out_base", "out_y", "out_x"))
         width = ins.b_count * (4 if flags & DotFlag.RAW else 1)
@@ -206,6 +249,7 @@ def _vec(core: Core, ins: Instruction) -> list[Rule]:
     ]
     rules += _aligned(core, ins, ("base", "line_stride", "x_step", "tap_x_step", "pad_x", "out_base", "out_y", "out_x"))
     rules += _aligned(core, ins, _parameters(ins))
+    rules += coordinate_rules(core, ins)
     inside = ins.width_bytes >= ins.channels or not ins.flags & VecFlag.CLAMP_EDGE
     rules.append((inside, f"a line of {ins.width_bytes} bytes has no edge pixel of {ins.channels} channels"))
     for flag, of in parameters.items():
@@ -215,6 +259,7 @@ def _vec(core: Core, ins: Instruction) -> list[Rule]:
         if not ins.flags & VecFlag.SCALAR:
             rules += _aligned(core, ins, ("second_base", "second_y", "second_x"))
     if ins.kind == VecKind.MAC:
+        rules.append((taps <= MAX_WEIGHT_TAPS, f"weights of {taps} taps; at most {MAX_WEIGHT_TAPS}"))
         rules.append(_zero_point(ins, "weight_zero", "weight_signed"))
         rules += _aligned(core, ins, ("weight_base",))
     if ins.kind == VecKind.SOFTMAX:

@@ -7,11 +7,12 @@ from amaranth.lib.wiring import Component, In, Out
 
 from chanzi.chip.chip import Core
 from chanzi.isa.fields import VecFlag, VecKind
+from chanzi.isa.legality import MAX_WEIGHT_TAPS
 from chanzi.rtl.descriptor import address_bits, coordinate_bits, vec_layout
 from chanzi.rtl.lane import delay
 from chanzi.rtl.ports import READ_LATENCY, engine_port, read_port, write_port
 from chanzi.rtl.vector.lanes import OUT_LATENCY, SUM_LATENCY, TAP_BITS, Lanes, step_layout
-from chanzi.rtl.vector.rule import LATENCY_CYCLES, MAX_SHARE, MAX_WEIGHT_TAPS
+from chanzi.rtl.vector.rule import LATENCY_CYCLES, MAX_SHARE
 
 STEP_LATENCY = 1 + READ_LATENCY
 """From a cycle of the walk to its word."""

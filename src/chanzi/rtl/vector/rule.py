@@ -10,8 +10,6 @@ from chanzi.isa.instruction import Instruction
 
 MAX_SHARE = 8
 """Accumulators a lane: neighbouring outputs that a word read can serve. Windows that need more do not slide."""
-MAX_WEIGHT_TAPS = 128
-"""Weights of a channel that a lane holds, and vertical taps at most."""
 LATENCY_CYCLES = 40
 """From the handshake to completion, beside `engine_cycles`."""
 
