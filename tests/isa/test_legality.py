@@ -70,6 +70,8 @@ def test_a_sound_instruction_is_legal(ins):
         (LOAD, {"base": 6}, "base 6 is no multiple"),
         (DOT, {"flags": int(DotFlag.HOLD), "a_count": 5}, "one tile"),
         (DOT, {"a_count": 0}, "a_count is 0"),
+        (DOT, {"carry_shift": 8}, "carry_shift without CONTINUE"),
+        (DOT, {"carry_shift": 4, "flags": int(DotFlag.CONTINUE)}, "carry_shift is 4"),
         (DOT, {"a_first": 4}, "a_first 4 lies past the first line of 4 rows"),
         (DOT, {"b_first": 5}, "b_first 5 lies past the first line"),
         (DOT, {"a_line_stride": LIMIT}, f"a_line_stride is {LIMIT}"),

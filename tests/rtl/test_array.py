@@ -15,6 +15,7 @@ from chanzi.flow.verilator import Model
 from chanzi.isa.cycles import EPILOGUE_CYCLES, array_latency, dot_timing
 from chanzi.isa.fields import DotFlag, Opcode
 from chanzi.isa.hazards import conflict, streams
+from chanzi.isa.instruction import Dot
 from chanzi.rtl.array.engine import ArrayEngine
 from chanzi.rtl.descriptor import DOT_PRODUCTS, dot_layout
 from chanzi.rtl.ports import READ_LATENCY
@@ -147,3 +148,32 @@ def test_bytes_and_cycles_of_random_dots(dim: int, port: int, programs: int) -> 
         earliest, times = expected(core, dots, begins)
         assert begins == earliest
         assert completes == times
+
+
+@pytest.mark.parametrize("dim", [4, pytest.param(8, marks=pytest.mark.slow)])
+def test_kept_sums_are_shifted_by_a_byte_where_asked(dim: int) -> None:
+    """Chains of DOTs that hold, continue with a shift and without one, and drain: the reference's int32 sums."""
+    core = _core(dim, dim)
+    chip = dataclasses.replace(load_chip("chanzi-8"), core=core)
+    dut = model(ArrayEngine(core))
+    rng = np.random.default_rng(dim)
+    bank, k = core.scratchpad.bank_bytes, 8
+    sizes = {"line_stride": dim * k, "height": 1, "width_bytes": dim * k, "x_step": k, "run": k, "tap_x_step": k}
+    sizes |= {"count": dim, "row_width": dim, "taps_y": 1, "taps_x": 1}
+    both = {f"{side}_{name}": value for side in "ab" for name, value in sizes.items()}
+    for shifts in ((8,), (0, 8), (8, 8, 0), (8, 8, 8, 8)):
+        dots = []
+        for i, shift in enumerate((0, *shifts)):
+            flags = DotFlag.CONTINUE if i else DotFlag.NONE
+            flags |= DotFlag.HOLD if i < len(shifts) else DotFlag.RAW
+            where = {"a_base": 2 * i * bank, "b_base": (2 * i + 1) * bank, "out_base": 30 * bank}
+            steps = {"out_x": 4 * dim, "out_y": 4 * dim * dim, "a_signed": int(i == 0), "b_signed": 1}
+            dots.append(Dot(flags=int(flags), carry_shift=shift, **where, **steps, **both))
+        machine = reference.machine(chip, np.zeros(0, np.uint8), 1)
+        wanted = machine.cores[0]
+        wanted.scratchpad[:] = rng.integers(0, 256, wanted.scratchpad.size)
+        mine = wanted.scratchpad.copy()
+        for ins in dots:
+            reference.dot(machine, wanted, ins)
+        run(core, dut, mine, dots, careful=False)
+        np.testing.assert_array_equal(mine, wanted.scratchpad)

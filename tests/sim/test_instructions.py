@@ -448,3 +448,28 @@ def test_requantizing_what_float_cannot_hold(simulator):
         out_x=16,
     )
     assert pad.run(simulator, ins)[at : at + 7].view(np.int8).tolist() == want
+
+
+@SIMULATORS
+@pytest.mark.parametrize("wraps", [False, True])
+def test_int16_operands_are_two_passes_with_the_high_bytes_first(simulator, wraps):
+    """High bytes are held, shifted by a byte, and the low bytes added: NumPy's int16 product, int32 that wraps."""
+    rng = np.random.default_rng(3)
+    k = 4096 if wraps else 48
+    a = np.full((7, k), -32768, np.int16) if wraps else rng.integers(-32768, 32768, (7, k)).astype(np.int16)
+    b = np.full((13, k), -128, np.int8) if wraps else rng.integers(-128, 128, (13, k)).astype(np.int8)
+    bias = rng.integers(-(2**31), 2**31, 13).astype(np.int32)
+    pad = Pad()
+    high, low, b_base = pad.put((a >> 8).astype(np.int8)), pad.put((a & 255).astype(np.uint8)), pad.put(b)
+    bias_base, out = pad.put(bias), pad.room(7 * 64)
+    both = plain("a", 7, k) | plain("b", 13, k) | {"b_base": b_base, "b_signed": 1}
+    first = Dot(flags=int(DotFlag.HOLD), a_base=high, a_signed=1, **both)
+    flags = int(DotFlag.CONTINUE | DotFlag.RAW | DotFlag.BIAS)
+    second = Dot(
+        flags=flags, a_base=low, carry_shift=8, bias_base=bias_base, out_base=out, out_x=64, out_y=7 * 64, **both
+    )
+    memory = pad.run(simulator, first, second)
+    got = memory[out : out + 7 * 64].reshape(7, 64)[:, : 4 * 13].copy().view("<i4")
+    want = a.astype(np.int64) @ b.astype(np.int64).T + bias
+    assert (np.abs(want).max() > 2**31) == wraps
+    np.testing.assert_array_equal(got, want.astype(np.uint64).astype(np.uint32).view(np.int32).reshape(got.shape))

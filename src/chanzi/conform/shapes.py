@@ -227,7 +227,8 @@ def _dot(
     if flags & DotFlag.ADD and draw.chance(0.8):
         fields |= {"mid_scale": draw.half(), "res_scale": draw.half()}
     layer, note = draw.between(0, 9), draw.between(0, 15)
-    return Dot(flags=int(flags), layer=layer, note=note, res_first=note & 1, **fields)
+    carry_shift = draw.choice([0, 8]) if held is not None else 0
+    return Dot(flags=int(flags), layer=layer, note=note, res_first=note & 1, carry_shift=carry_shift, **fields)
 
 
 def vec(draw: Draw, core: Core, block: Region, regions: Sequence[Region]) -> Instruction:

@@ -182,6 +182,11 @@ DOT = (
     Field("mid_signed", "u1", "second stage: 1 where the requantized byte (after the table) is int8"),
     Field("res_signed", "u1", "second stage: 1 where residual bytes are int8"),
     Field("res_first", "u1", "second stage, ADD: 1 where the residual is the first operand of the sum"),
+    Field(
+        "carry_shift",
+        "u1",
+        "CONTINUE: kept sums are shifted left by it before adding, 0 or 8 (int16: high bytes first)",
+    ),
 )
 
 VEC = (

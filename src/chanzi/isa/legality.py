@@ -203,6 +203,8 @@ def _dot(core: Core, ins: Instruction) -> list[Rule]:
         (k[0] <= MAX_K, f"sums of {k[0]} products; at most {MAX_K}"),
         (not (flags & DotFlag.ADD and flags & DotFlag.MUL), "both ADD and MUL"),
         (not flags & DotFlag.RAW or alone, "RAW has no epilogue, but the flags ask for one"),
+        (ins.carry_shift in (0, 8), f"carry_shift is {ins.carry_shift}; 0 or 8"),
+        (not ins.carry_shift or bool(flags & DotFlag.CONTINUE), "carry_shift without CONTINUE"),
         (one_tile or not flags & (DotFlag.HOLD | DotFlag.CONTINUE), f"sums stay only in one tile of {core.dim} rows"),
         (
             not flags & DotFlag.HOLD or not flags & ~(DotFlag.HOLD | DotFlag.CONTINUE),

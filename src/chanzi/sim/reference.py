@@ -93,7 +93,7 @@ def dot(m: Machine, core: CoreState, ins: Instruction) -> None:
             total = _int32(_products(a, b))
             kept = core.accumulators[: len(rows), : len(columns)]
             if flags & DotFlag.CONTINUE:
-                total = _int32(total.astype(np.int64) + kept)
+                total = _int32(total.astype(np.int64) + (kept.astype(np.int64) << ins.carry_shift))
             kept[:] = total
             if not flags & DotFlag.HOLD:
                 _drain(core, ins, rows, columns, total)

@@ -79,8 +79,7 @@ class TileControl(Component):
             self.capture.eq(over & ~hold),
             self.clear.eq(self.step & fresh & ((flags & int(DotFlag.CONTINUE)) == 0)),
         ]
-        if "carry_shift" in dot_layout(core).members:
-            m.d.comb += self.shift.eq(self.step & fresh & ~self.clear & (desc["carry_shift"] != 0))
+        m.d.comb += self.shift.eq(self.step & fresh & ~self.clear & (desc.carry_shift != 0))
         m.d.comb += [
             self.job.rows.eq(tile["a"]),
             self.job.columns.eq(tile["b"]),

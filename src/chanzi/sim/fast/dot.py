@@ -21,8 +21,8 @@ STREAM_INTS = 19
 
 # Where the epilogue's numbers lie.
 OUT_BASE, OUT_Y, OUT_X, RES_BASE, RES_Y, RES_X, MODE, USE_TABLE, N, ZERO_B = range(10)
-MID_SIGNED, MID_ZERO, RES_SIGNED, RES_ZERO, ZERO, OUT_ZERO, CONTINUES, KEPT_ROW, RES_FIRST = range(10, 19)
-DRAIN_INTS = 19
+MID_SIGNED, MID_ZERO, RES_SIGNED, RES_ZERO, ZERO, OUT_ZERO, CONTINUES, KEPT_ROW, RES_FIRST, CARRY_SHIFT = range(10, 20)
+DRAIN_INTS = 20
 LOW, HIGH, MID_SCALE, RES_SCALE, OUT_LOW, OUT_HIGH = range(6)
 DRAIN_FLOATS = 6
 
@@ -177,8 +177,9 @@ def _drain_row(mem, row, width, total, t_at, first, n, extra, correction, scale,
         sums[c] = np.int32(sums[c] + fixed[c] + shift)
     held = kept[k_row * d[KEPT_ROW] + first :]
     if d[CONTINUES]:
+        carry = np.int64(d[CARRY_SHIFT])
         for c in range(n):
-            sums[c] += held[c]
+            sums[c] += np.int32(np.int64(held[c]) << carry)
     if mode == HOLD:
         for c in range(n):
             held[c] = sums[c]

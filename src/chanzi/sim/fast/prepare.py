@@ -194,6 +194,7 @@ class CorePlan:
         modes = ((DotFlag.HOLD, dot.HOLD), (DotFlag.RAW, dot.RAW), (DotFlag.ADD, dot.ADD), (DotFlag.MUL, dot.MUL))
         d[dot.MODE] = next((mode for flag, mode in modes if flags & flag), dot.BYTES)
         d[[dot.USE_TABLE, dot.CONTINUES]] = bool(flags & DotFlag.TABLE), bool(flags & DotFlag.CONTINUE)
+        d[dot.CARRY_SHIFT] = ins.carry_shift
         d[[dot.N, dot.ZERO_B, dot.KEPT_ROW]] = ins.b_count, zero_b, self.memories.chip.core.dim
         d[[dot.MID_SIGNED, dot.MID_ZERO]] = ins.mid_signed, ins.mid_zero
         d[[dot.RES_SIGNED, dot.RES_ZERO, dot.RES_FIRST]] = ins.res_signed, ins.res_zero, ins.res_first
