@@ -168,3 +168,15 @@ def test_a_stride_that_no_engine_counts_is_refused_in_one_line():
     graph = Graph(name="far", inputs=(x,), outputs=(pool.y,), ops=(pool,))
     with pytest.raises(CompileError, match="layer 'far' is out of reach"):
         compile_graph(graph, small_chip(8, 16, 96))
+
+
+def test_a_network_that_outgrows_the_instruction_memory_is_refused_with_a_way_out():
+    chip = load_chip("chanzi-8")
+    graph = random_graph(3)
+    longest = max(len(core.frame) for core in compile_graph(graph, chip).segment.cores)
+    fits = dataclasses.replace(chip, core=dataclasses.replace(chip.core, code_instructions=longest))
+    compile_graph(graph, fits)
+    tight = dataclasses.replace(chip, core=dataclasses.replace(chip.core, code_instructions=longest - 1))
+    with pytest.raises(CompileError, match=f"takes {longest} instructions") as caught:
+        compile_graph(graph, tight)
+    assert "core.code_instructions" in str(caught.value.hint)

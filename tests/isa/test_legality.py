@@ -174,6 +174,13 @@ def test_code_ends_in_its_one_halt(code):
         check_program(CHIP, [code], dram_bytes=4096)
 
 
+def test_code_longer_than_the_instruction_memory_is_refused():
+    small = changed(CHIP, core=changed(CHIP.core, code_instructions=3))
+    check_program(small, [[LOAD, LOAD, Halt()]], dram_bytes=4096)
+    with pytest.raises(ProgramError, match="core 0: 4 instructions, its instruction memory holds 3"):
+        check_program(small, [[LOAD, LOAD, LOAD, Halt()]], dram_bytes=4096)
+
+
 def test_more_code_than_cores_is_refused():
     with pytest.raises(ProgramError, match="3 cores"):
         check_program(CHIP, [[Halt()]] * 3, dram_bytes=0)

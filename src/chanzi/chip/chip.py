@@ -72,6 +72,7 @@ class Core:
         Cycles between two instructions leaving the sequencer.
     code_instructions : int
         Instructions of 256 bytes that the core's instruction memory holds: the longest setup or frame code.
+        The default holds ResNet-50 on a 16 x 16 array, whose small memory makes it 8,875; large cores need far less.
     """
 
     dim: int
@@ -81,7 +82,7 @@ class Core:
     taps_per_lane: int = 3
     queue_depth: int = 16
     issue_cycles: int = 8
-    code_instructions: int = 8192
+    code_instructions: int = 16384
 
     def __post_init__(self) -> None:
         _require(2 <= self.dim <= 512, f"core.dim is {self.dim}", "the array side must be between 2 and 512")

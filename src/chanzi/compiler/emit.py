@@ -125,6 +125,12 @@ def emit(graph: Graph, layout: Layout, plan: Plan, chip: Chip, options: Options)
     cores = [CoreCode(setup=(*setup, Halt()), frame=(*code, Halt())) for code in frames_of_cores]
     layers = _layers(layout, graph)
     _check_coordinates(cores, layers, chip)
+    longest, held = max(max(len(core.setup), len(core.frame)) for core in cores), chip.core.code_instructions
+    if longest > held:
+        raise CompileError(
+            f"'{graph.name}' takes {longest} instructions, the instruction memory of {chip.name}'s cores holds {held}",
+            hint="raise core.code_instructions, or use a larger scratchpad: little memory makes many small steps",
+        )
     while len(cores) < chip.cores:
         cores.append(CoreCode(setup=(Halt(),), frame=(Halt(),)))
 

@@ -37,6 +37,12 @@ def check_program(chip: Chip, codes: Sequence[Sequence[Instruction]], *, dram_by
     for core, code in enumerate(codes):
         if not code or code[-1].opcode != Opcode.HALT or any(ins.opcode == Opcode.HALT for ins in code[:-1]):
             raise ProgramError(f"core {core}: code must end in its one HALT", hint="compile the network again")
+        held = chip.core.code_instructions
+        if len(code) > held:
+            raise ProgramError(
+                f"core {core}: {len(code)} instructions, its instruction memory holds {held}",
+                hint="compile for a chip with a larger core.code_instructions",
+            )
         check_instructions(chip, code, core=core, cores=len(codes), dram=range(image_bytes, dram_bytes))
         _check_held_sums(core, code)
     _Order(chip, codes).check()
