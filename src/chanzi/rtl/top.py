@@ -1,0 +1,58 @@
+"""The chip: cores, the bus arbiter that merges their transfers onto one AXI4 master, and the host's registers."""
+
+from amaranth import Cat, Module
+from amaranth.lib.wiring import Component, In, Out, connect
+
+from chanzi.chip.chip import Chip
+from chanzi.rtl.bus import Bus
+from chanzi.rtl.control import CORE_REGISTERS, Control
+from chanzi.rtl.core import CoreTop
+
+
+class ChipTop(Component):
+    """Ports: ``axi_*`` (AXI4 master, in order, no IDs), ``ctl_*`` (the host's registers), `halted`.
+
+    Parameters
+    ----------
+    chip : Chip
+    model : bool
+        Scratchpads as behavioural models instead of banks.
+    """
+
+    def __init__(self, chip: Chip, *, model: bool) -> None:
+        self.chip, self.model = chip, model
+        self.bus = Bus(chip)
+        self.outer = {
+            f"axi_{name}": (getattr(self.bus, side), name, member)
+            for side in ("read", "write")
+            for name, member in self.bus.signature.members[side].signature.members.items()
+        }
+        super().__init__(
+            {name: member for name, (_, _, member) in self.outer.items()}
+            | {"ctl_addr": In(32), "ctl_write": In(1), "ctl_wdata": In(32), "ctl_rdata": Out(32), "halted": Out(1)}
+        )
+
+    def elaborate(self, platform: object) -> Module:
+        """Return the blocks and their wires."""
+        del platform
+        m, chip, bus = Module(), self.chip, self.bus
+        control = m.submodules.control = Control(chip)
+        m.submodules.bus = bus
+        for name, (side, inner, member) in self.outer.items():
+            mine, outer = getattr(side, inner), getattr(self, name)
+            m.d.comb += outer.eq(mine) if member.flow is Out else mine.eq(outer)
+        m.d.comb += [control.ctl_addr.eq(self.ctl_addr), control.ctl_write.eq(self.ctl_write)]
+        m.d.comb += [control.ctl_wdata.eq(self.ctl_wdata), self.ctl_rdata.eq(control.ctl_rdata)]
+        m.d.comb += self.halted.eq(control.halted)
+        cores = [CoreTop(chip, model=self.model) for _ in range(chip.cores)]
+        for n, core in enumerate(cores):
+            m.submodules[f"core{n}"] = core
+            m.d.comb += [core.start.eq(control.start), core.code_write.eq(control.code_write[n])]
+            m.d.comb += [core.code_addr.eq(control.code_addr), core.code_data.eq(control.code_data)]
+            m.d.comb += core.peer_stores.eq(Cat(c.stores for c in cores))
+            m.d.comb += core.peer_ended.eq(Cat(c.ended for c in cores))
+            for i in range(len(CORE_REGISTERS)):
+                m.d.comb += getattr(control, f"core{n}_word{i}").eq(getattr(core, f"word{i}"))
+            connect(m, core.load_axi, getattr(bus, f"load{n}"))
+            connect(m, core.store_axi, getattr(bus, f"store{n}"))
+        return m
