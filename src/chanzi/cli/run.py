@@ -1,7 +1,8 @@
 """``chanzi run``: a network on a chip, its outputs, where its cycles went, a report and a trace."""
 
+from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import numpy as np
 from cyclopts import Parameter
@@ -10,9 +11,12 @@ from chanzi.cli.console import note, say, say_json, working
 from chanzi.cli.inputs import Layout, Preprocessing
 from chanzi.cli.network import DEFAULT_MODEL, Choices, Sim, feeds, find, opened
 from chanzi.cli.tables import output_lines
-from chanzi.errors import ModelError
+from chanzi.errors import ModelError, RunError
 from chanzi.runtime.build import JUDGE, Method, Mode, Scheme
 from chanzi.runtime.session import Session
+
+if TYPE_CHECKING:
+    from chanzi.runtime.hardware import HardwareCheck, Waveform
 
 
 def run(
@@ -32,6 +36,8 @@ def run(
     trace: Path = Path("trace.json"),
     files: bool = True,
     check: bool = False,
+    vcd: Path | None = None,
+    window: tuple[int, int] = (0, 10_000),
     json: bool = False,
 ) -> int:
     """Run a network on a chip: outputs, a table of its layers, a report, a trace.
@@ -47,7 +53,8 @@ def run(
     calibrate
         A folder of photos, or an .npz, to quantize a float network with.
     sim
-        fast, or reference: the same bytes, slowly.
+        fast; reference: the same bytes, slowly; rtl: the chip's hardware under Verilator, its bytes and cycles compared
+        with the simulators' (the exit code is 1 where they differ).
     mode
         single: one core. latency: one frame over all cores. throughput: a frame of its own for each core.
     scheme
@@ -70,6 +77,10 @@ def run(
         Write report and trace.
     check
         Run the same quantized network under ONNX Runtime and compare; the exit code is 1 where they differ.
+    vcd
+        With --sim rtl: write a waveform of the first frame.
+    window
+        First cycle of the waveform, and how many.
     json
         Write JSON.
     """
@@ -78,13 +89,14 @@ def run(
         pre=Preprocessing(mean=mean, std=std, layout=layout),
     )  # fmt: skip
     named = find(model)
-    with opened(named, chip, choices, inputs, sim) as session:
+    with opened(named, chip, choices, inputs, sim, _waveform(vcd, window, sim)) as session:
         frames = feeds(named, session, inputs, choices.pre)
         with working("running", len(frames)) as advance:
             outputs = []
             for result in session.run_frames(None, [feed for _, feed in frames]):
                 outputs.append(result)
                 advance(1)
+    hardware = session.hardware_checks
     equal = compared(session, [feed for _, feed in frames], outputs) if check else None
     if json:
         say_json(_as_json(named.name, session, frames, outputs, equal, report if files else None, trace))
@@ -97,7 +109,33 @@ def run(
         if equal is not None:
             say(f"  {equal:.4%} of the output's elements equal ONNX Runtime's")
         _tables(named.name, session, report if files else None, trace)
-    return 1 if equal is not None and equal < 1 else 0
+        _hardware(hardware, vcd)
+    wrong = (equal is not None and equal < 1) or not all(piece.equal for piece in hardware)
+    return 1 if wrong else 0
+
+
+def _waveform(vcd: Path | None, window: tuple[int, int], sim: Sim) -> "Waveform | None":
+    if vcd is None:
+        return None
+    if sim != "rtl":
+        raise RunError(f"simulator '{sim}' has no waveform", hint="--sim rtl has")
+    if window[0] < 0 or window[1] < 1:
+        raise RunError(f"a window of {window[1]} cycles from {window[0]} on", hint="--window 0 10000")
+    from chanzi.runtime.hardware import Waveform
+
+    return Waveform(path=vcd, after=window[0], cycles=window[1])
+
+
+def _hardware(checks: "tuple[HardwareCheck, ...]", vcd: Path | None) -> None:
+    """Show what the RTL did beside the simulators."""
+    if not checks:
+        return
+    from chanzi.cli.tables import show
+    from chanzi.report.tables import hardware_table
+
+    show(hardware_table(checks))
+    if vcd is not None:
+        note(f"wrote {vcd}")
 
 
 def summary_of(name: str, session: Session) -> Any:
@@ -180,5 +218,6 @@ def _as_json(
             for (what, _), result in zip(frames, outputs, strict=True)
         ],
         "equal_to_onnxruntime": equal,
+        "rtl": [asdict(piece) | {"equal": piece.equal} for piece in session.hardware_checks],
         "summary": None if found is None else to_dict(found[0]),
     }

@@ -1,6 +1,7 @@
 """Tables for the terminal, made from a `Summary`; `to_dict` has the same figures for scripts."""
 
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 from rich import box
 from rich.table import Table
@@ -11,6 +12,7 @@ from chanzi.report.summary import LayerRow, Summary, to_dict
 
 __all__ = [
     "compare_table",
+    "hardware_table",
     "layer_table",
     "lost_table",
     "number",
@@ -20,6 +22,9 @@ __all__ = [
     "to_dict",
     "totals_table",
 ]
+
+if TYPE_CHECKING:
+    from chanzi.runtime.hardware import HardwareCheck
 
 _COLOURS = {"array": "green", "scratchpad": "yellow", "vector": "magenta", "DRAM": "red", "latency": "cyan"}
 
@@ -182,4 +187,21 @@ def compare_table(summaries: Sequence[Summary]) -> Table:
             "" if s.achieved is None else _percent(s.achieved),
             f"{cause} {_percent(s.lost[cause] / max(sum(s.lost.values()), 1))}",
         )
+    return table
+
+
+def hardware_table(checks: "Sequence[HardwareCheck]") -> Table:
+    """Return what the RTL did beside what the simulators say, a row for each piece of the network."""
+    table = Table(box=box.SIMPLE_HEAD, title="RTL under Verilator", title_justify="left")
+    table.add_column("piece")
+    for name in ("runs", "setup cycles", "frame cycles", "simulator's", "bytes that differ", "cycles a second"):
+        table.add_column(name, justify="right")
+    table.add_column("")
+    for piece in checks:
+        rtl, timing = piece.rtl_cycles, piece.timing_cycles
+        simulators = f"{timing[0]:,} + {timing[1]:,}"
+        words = "equal" if piece.equal else "; ".join(("DIFFERENT", *piece.broken_rules))
+        style = "green" if piece.equal else "red"
+        cells = (f"{piece.runs}", f"{rtl[0]:,}", f"{rtl[1]:,}", simulators, f"{piece.different_bytes:,}")
+        table.add_row(piece.name, *cells, number(piece.cycles_per_s), Text(words, style=style))
     return table
