@@ -11,6 +11,7 @@ COMMANDS = {
     "verify": ("chanzi.cli.inspect:verify", "Check that a program is whole and legal for its chip."),
     "chips": ("chanzi.cli.chips:app", "List, show, check and work out chips."),
     "compare": ("chanzi.cli.compare:compare", "Run one network on several chips, side by side."),
+    "rtl": ("chanzi.cli.rtl:rtl", "Write a chip's Verilog, its integration page and a bench that checks itself."),
     "doctor": ("chanzi.cli.doctor:doctor", "Say what is installed, what is missing and how to get it."),
 }
 

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 
 from chanzi.chip.chip import Chip
+from chanzi.rtl.axi import ADDRESS_BITS
 from chanzi.rtl.control import CODE_BASE, CODE_STEP
 
 TEMPLATE = """\
@@ -29,10 +30,10 @@ module chanzi_bench;
   chanzi_top chip (.clk(clk), .rst(rst), .halted(halted),
     .ctl_addr(ctl_addr), .ctl_write(ctl_write), .ctl_wdata(ctl_wdata), .ctl_rdata(ctl_rdata),
     .axi_arvalid(arvalid), .axi_arready(1'b1), .axi_araddr(araddr), .axi_arlen(arlen),
-    .axi_rvalid(rvalid), .axi_rready(rready), .axi_rdata(rdata), .axi_rresp(2'b00), .axi_rlast(rlast),
+    .axi_rvalid(rvalid), .axi_rready(rready), .axi_rdata(rdata), .axi_rlast(rlast),
     .axi_awvalid(awvalid), .axi_awready(1'b1), .axi_awaddr(awaddr), .axi_awlen(awlen),
     .axi_wvalid(wvalid), .axi_wready(1'b1), .axi_wdata(wdata), .axi_wstrb(wstrb), .axi_wlast(wlast),
-    .axi_bvalid(bvalid), .axi_bready(bready), .axi_bresp(2'b00));
+    .axi_bvalid(bvalid), .axi_bready(bready));
 
   // memory: in order, LATENCY cycles from a request to its first beat, from the last beat to the response
   reg [7:0] mem [0:SIZE-1];
@@ -122,17 +123,13 @@ endmodule
 """
 
 
-def test_bench(
-    chip: Chip, *, memory_bytes: int, address_bits: int, lengths: Sequence[tuple[int, int]], cycles: tuple[int, int]
-) -> str:
+def test_bench(chip: Chip, *, memory_bytes: int, lengths: Sequence[tuple[int, int]], cycles: tuple[int, int]) -> str:
     """Return the bench.
 
     Parameters
     ----------
     memory_bytes : int
         DRAM to simulate, a whole number of beats.
-    address_bits : int
-        Of the AXI port.
     lengths : sequence of (int, int)
         32-bit words of setup and frame code of each core.
     cycles : (int, int)
@@ -152,7 +149,7 @@ def test_bench(
         beat=chip.dram.beat_bytes,
         size=memory_bytes,
         latency=max(1, chip.dram_latency_cycles),
-        addr_bits=address_bits,
+        addr_bits=ADDRESS_BITS,
         code_arrays="\n".join(arrays),
         read_code="\n".join(read),
         run_code="\n".join(run),
