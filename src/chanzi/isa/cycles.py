@@ -16,10 +16,14 @@ Vector unit. One word a cycle from the operand's port. A word read is shared by 
 that need it, `taps_per_lane` of them a cycle. Lines and words outside the map are skipped (with CLAMP_EDGE they are
 read: they stand for the nearest pixel); an output line takes at least a cycle a pixel.
 
-DMA. Transfers move whole beats; the bus carries the chip's DRAM bytes per cycle, one instruction at a time.
+DMA. Transfers move whole beats, no more than one a cycle, at the pace of the DRAM's bandwidth: slot i of a transfer
+comes ``i * pace_q16 >> 16`` cycles after its first. A slot is a beat; a run of a LOAD whose end, rotated to the
+scratchpad's bytes, spills over its last beat takes one more. The bus changes over from one transfer to the next in a
+cycle.
 """
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -39,8 +43,16 @@ SOFTMAX_REDUCE_CYCLES = 24
 """A reduction across the lanes, and the divide that follows it."""
 FLOAT_ADD_CYCLES = 4
 """One float32 addition that waits for the one before: softmax sums its channels in order, to the bit."""
-DMA_LATENCY_CYCLES = 4
-"""Between the scratchpad and the bus."""
+REQUEST_CYCLES = 7
+"""From a LOAD's place in line to its first beat, beside the latency of the DRAM."""
+FETCH_CYCLES = 4
+"""By so much a STORE asks for its place in line after its start: its first words come from the scratchpad meanwhile."""
+TURN_CYCLES = 4
+"""From a STORE's place in line to its first beat."""
+ARRIVAL_CYCLES = 1
+"""From a LOAD's last beat to its bytes in the scratchpad."""
+RESPONSE_CYCLES = 3
+"""From a STORE's last beat to its response, beside the latency of the DRAM."""
 
 
 def array_latency(core: Core) -> int:
@@ -197,20 +209,39 @@ def _reads(ins: Instruction) -> tuple[int, int]:
     return int(((at > -ins.channels) & (at < ins.width_bytes)).sum()), 1
 
 
-def dma_cycles(chip: Chip, ins: Instruction) -> int:
-    """Return the cycles a LOAD or STORE occupies the DRAM bus."""
-    beat, W = chip.dram.beat_bytes, chip.core.port_bytes
+def pace_q16(chip: Chip) -> int:
+    """Return the cycles from a beat to the next, in 1/65536: at least one, else what the DRAM's bandwidth needs."""
+    return max(1 << 16, -((-chip.dram.beat_bytes * chip.clock_hz << 16) // chip.dram.bytes_per_s))
+
+
+def dma_slots(chip: Chip, ins: Instruction) -> int:
+    """Return the slots of a LOAD or STORE: its beats, and the cycles in which the end of a LOAD's run spills over."""
+    beat = chip.dram.beat_bytes
     runs = ins.count1 * ins.count2
     steps_aligned = (ins.count1 == 1 or ins.dram_step1 % beat == 0) and (ins.count2 == 1 or ins.dram_step2 % beat == 0)
     if steps_aligned:
-        beats = runs * _words(ins.dram % beat + ins.run, beat)
-    else:
-        one = np.arange(ins.count1, dtype=np.int64) * ins.dram_step1
-        two = np.arange(ins.count2, dtype=np.int64) * ins.dram_step2
-        offset = (ins.dram + two[:, None] + one[None, :]) % beat
-        beats = int((-(-(offset + ins.run) // beat)).sum())
-    bus = -(-beats * beat * chip.clock_hz // chip.dram.bytes_per_s)
-    return max(bus, beats, runs * _words(ins.run, W))
+        return runs * int(_run_slots(ins.dram % beat, ins, beat))
+    one = np.arange(ins.count1, dtype=np.int64) * ins.dram_step1
+    two = np.arange(ins.count2, dtype=np.int64) * ins.dram_step2
+    return int(_run_slots((ins.dram + two[:, None] + one[None, :]) % beat, ins, beat).sum())
+
+
+def _run_slots(offset: Any, ins: Instruction, beat: int) -> Any:
+    """Return the slots of runs that begin `offset` bytes into a beat."""
+    beats = -(-(offset + ins.run) // beat)
+    spills = (offset != 0) & (beats > 1) & (_words(ins.run, beat) == beats)
+    return beats + (spills & (ins.opcode == Opcode.LOAD))
+
+
+def dma_span(chip: Chip, ins: Instruction) -> int:
+    """Return the cycles from the first beat of a LOAD or STORE to the end of its last slot."""
+    return ((dma_slots(chip, ins) - 1) * pace_q16(chip) >> 16) + 1
+
+
+def dma_cycles(chip: Chip, ins: Instruction) -> int:
+    """Return the cycles that a LOAD or STORE keeps the bus from the next."""
+    slots, pace = dma_slots(chip, ins), pace_q16(chip)
+    return max(((slots - 1) * pace >> 16) + 2, slots * pace >> 16)
 
 
 def busy_cycles(chip: Chip, ins: Instruction) -> int:

@@ -13,7 +13,7 @@ from chanzi.isa.fields import Engine
 CONTROL, STATUS, CYCLES = 0x000, 0x004, 0x008
 REGISTERS = (
     (CONTROL, "CONTROL", "write 1: all cores start their code at instruction 0"),
-    (STATUS, "STATUS", "bit 0 a core runs, bit 1 all have ended, bit 2 some core stopped with an error"),
+    (STATUS, "STATUS", "bit 0 a core runs, bit 1 all have ended, bit 2 some core stopped with an error, bit 3 the memory refused something"),
     (CYCLES, "CYCLES_LOW", "cycles of the run, of the core that took longest"),
     (CYCLES + 4, "CYCLES_HIGH", "its upper half"),
     (0x010, "IDENTITY", "0x43484E5A"),
@@ -48,6 +48,7 @@ class Control(Component):
                 "ctl_wdata": In(32),
                 "ctl_rdata": Out(32),
                 "start": Out(1),
+                "fault": In(1),
                 "halted": Out(1),
                 "code_write": Out(chip.cores),
                 "code_addr": Out(22),
@@ -73,7 +74,7 @@ class Control(Component):
         m.d.sync += started.eq(self.start)
         m.d.comb += self.halted.eq(ended & ~running & ~started & ~self.start)
         m.d.sync += self.ctl_rdata.eq(0)
-        values = (0, running | (ended << 1) | (error << 2), longest, 0, IDENTITY, chip.core.dim | (chip.cores << 16))
+        values = (0, running | (ended << 1) | (error << 2) | (self.fault << 3), longest, 0, IDENTITY, chip.core.dim | (chip.cores << 16))
         with m.Switch(self.ctl_addr):
             for (address, _, _), value in zip(REGISTERS, values, strict=True):
                 with m.Case(address):

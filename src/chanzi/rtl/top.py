@@ -4,6 +4,7 @@ from amaranth import Cat, Module
 from amaranth.lib.wiring import Component, In, Out, connect
 
 from chanzi.chip.chip import Chip
+from chanzi.rtl.axi import axi_master
 from chanzi.rtl.bus import Bus
 from chanzi.rtl.control import CORE_REGISTERS, Control
 from chanzi.rtl.core import CoreTop
@@ -21,26 +22,21 @@ class ChipTop(Component):
 
     def __init__(self, chip: Chip, *, model: bool) -> None:
         self.chip, self.model = chip, model
-        self.bus = Bus(chip)
-        self.outer = {
-            f"axi_{name}": (getattr(self.bus, side), name, member)
-            for side in ("read", "write")
-            for name, member in self.bus.signature.members[side].signature.members.items()
-        }
         super().__init__(
-            {name: member for name, (_, _, member) in self.outer.items()}
+            axi_master(chip)
             | {"ctl_addr": In(32), "ctl_write": In(1), "ctl_wdata": In(32), "ctl_rdata": Out(32), "halted": Out(1)}
         )
 
     def elaborate(self, platform: object) -> Module:
         """Return the blocks and their wires."""
         del platform
-        m, chip, bus = Module(), self.chip, self.bus
+        m, chip, bus = Module(), self.chip, Bus(self.chip)
         control = m.submodules.control = Control(chip)
         m.submodules.bus = bus
-        for name, (side, inner, member) in self.outer.items():
-            mine, outer = getattr(side, inner), getattr(self, name)
+        for name, member in axi_master(chip).items():
+            mine, outer = getattr(bus, name), getattr(self, name)
             m.d.comb += outer.eq(mine) if member.flow is Out else mine.eq(outer)
+        m.d.comb += [bus.clear.eq(control.start), control.fault.eq(bus.fault)]
         m.d.comb += [control.ctl_addr.eq(self.ctl_addr), control.ctl_write.eq(self.ctl_write)]
         m.d.comb += [control.ctl_wdata.eq(self.ctl_wdata), self.ctl_rdata.eq(control.ctl_rdata)]
         m.d.comb += self.halted.eq(control.halted)

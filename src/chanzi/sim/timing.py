@@ -17,26 +17,24 @@ ARRAY     begin    = max(ready, feed end of the previous DOT, complete of the on
           HOLD:      nothing drains, and the drain before it does not hold it up; complete = feed end + array latency
 VECTOR    begin    = max(ready, previous complete);  end = begin + vec_cycles
           complete = end + VECTOR_LATENCY_CYCLES
-LOAD      start    = max(ready, data begin of the previous LOAD): the request goes out, one ahead of the data
-          want     = max(start + DRAM latency, previous data end)
-          complete = data end + DMA_LATENCY_CYCLES
-STORE     start    = max(ready, data begin of the previous STORE): words are fetched ahead
-          want     = max(start + DMA_LATENCY_CYCLES, previous data end)
-          complete = data end + DRAM latency
+LOAD      start    = max(ready, data begin of the previous LOAD): one ahead of the data; asks = start
+          begin    = max(place + REQUEST_CYCLES + DRAM latency, bus free)
+          complete = data end + ARRIVAL_CYCLES
+STORE     start    = max(ready, data begin of the previous STORE): words are fetched; asks = start + FETCH_CYCLES
+          begin    = max(place + TURN_CYCLES, bus free)
+          complete = data end + RESPONSE_CYCLES + DRAM latency
 ========  ==============================================================================================
 
-Bus. One for all cores and both directions; it carries one DMA instruction at a time. Engines queue for it in the order
-in which they first *want* it (in the same cycle: lower core first, LOAD before STORE), and each begins as soon as it is
-first in line and the bus is free: ``data begin = max(want, bus free)``, ``data end = data begin + dma_cycles``. First
-come, first served: were the order fixed instead, core 0's loads would shut out everyone behind them.
+Bus. One for all cores and both directions; it carries one DMA instruction at a time, in the order in which they were
+put in line. One takes its *place* in line in a cycle: of those that ask, or asked before, that of the lowest core, its
+LOAD before its STORE. ``data begin = max(first beat there, bus free)``, ``data end = data begin + dma_span``, ``bus free
+= data begin + dma_cycles``. First asked, first served: a memory that answers in order cannot know what will be ready
+first, only what was asked first.
 
-Why the earliest want may be granted although others are not known yet. All that can be known without another grant is
-known before each grant. A head that is not known yet hangs, through waits, queues or its engine's order, on a transfer
-that has not been granted; that transfer wants the bus no earlier than the one chosen, at cycle w. If it hangs on the
-transfer's completion, it is ready after w, for data take at least one cycle. If it follows in the same engine, it wants
-the bus no earlier than that transfer's data end, after w. If it hangs on the transfer's data begin through a full
-queue, the instruction that left the queue is of that same engine and the next to leave the sequencer does so at least
-one cycle (`issue_cycles` >= 1) after w. So it wants the bus after w in every case, and no tie is decided wrongly.
+Why the next place may be given although other transfers are not known yet. All that can be known without another place
+being given is known before each. A transfer that is not known yet hangs, through waits, queues or its engine's order,
+on one that has no place at the cycle p in which the next is given. That one's data begin after p, by at least
+TURN_CYCLES; whatever hangs on its begin or completion starts after p, and so asks after p.
 """
 
 from typing import Any
@@ -46,12 +44,17 @@ import numpy as np
 from chanzi.chip.chip import Chip, Core
 from chanzi.errors import ProgramError
 from chanzi.isa.cycles import (
-    DMA_LATENCY_CYCLES,
+    ARRIVAL_CYCLES,
     EPILOGUE_CYCLES,
+    FETCH_CYCLES,
+    REQUEST_CYCLES,
+    RESPONSE_CYCLES,
     START_CYCLES,
+    TURN_CYCLES,
     VECTOR_LATENCY_CYCLES,
     array_latency,
     dma_cycles,
+    dma_span,
     dot_timing,
     vec_cycles,
 )
@@ -75,7 +78,7 @@ class _Costs:
         self.known: dict[tuple[int, ...], tuple[int, int, int, int]] = {}
 
     def of(self, ins: Instruction) -> tuple[int, int, int, int]:
-        """Return (cycles, rest, drain, spacing) of a DOT, (cycles, bytes, 0, 0) of a transfer, else cycles and 0."""
+        """Return (cycles, rest, drain, spacing) of a DOT, (cycles, bytes, span, 0) of a transfer, else cycles and 0."""
         op = ins.opcode
         if op == Opcode.DOT:
             a = (ins.a_count, ins.a_run, ins.a_taps_y, ins.a_taps_x)
@@ -91,7 +94,7 @@ class _Costs:
             if key not in self.known:
                 self.known[key] = (vec_cycles(self.core, ins), 0, 0, 0)
             return self.known[key]
-        return (dma_cycles(self.chip, ins), ins.run * ins.count1 * ins.count2, 0, 0)
+        return (dma_cycles(self.chip, ins), ins.run * ins.count1 * ins.count2, dma_span(self.chip, ins), 0)
 
 
 class _CoreRun:
@@ -130,8 +133,8 @@ class _CoreRun:
         """The first tile of a DOT that drains ends no earlier."""
         self.begun = [0, 0]
         """Data begin of the last LOAD and STORE."""
-        self.want: list[int | None] = [None, None]
-        """When the head of LOAD and STORE wants the bus; None where not known, or no head."""
+        self.asks: list[int | None] = [None, None]
+        """When the head of LOAD and STORE asks for its place in line; None where not known, or no head."""
 
     @staticmethod
     def _waits(ins: Instruction) -> tuple[tuple[int, int], ...]:
@@ -158,7 +161,7 @@ class _CoreRun:
             queue = self.queue[e]
             leave = self.left + issue
             if len(queue) >= depth:
-                asking = e <= _STORE and self.want[e] is not None  # out of the queue, not yet on the bus
+                asking = e <= _STORE and self.asks[e] is not None  # out of the queue, not yet on the bus
                 if self.started[e] + asking <= len(queue) - depth:
                     break
                 leave = max(leave, self.start[queue[len(queue) - depth]] + 1)
@@ -169,7 +172,7 @@ class _CoreRun:
 
     def _head(self, e: int, cores: "list[_CoreRun]") -> bool:
         """Move the head of engine `e` if all it waits for is known; return whether anything new is known."""
-        if self.started[e] == len(self.queue[e]) or (e <= _STORE and self.want[e] is not None):
+        if self.started[e] == len(self.queue[e]) or (e <= _STORE and self.asks[e] is not None):
             return False
         row = self.queue[e][self.started[e]]
         ready, cause, by = self.dispatched[row], int(Cause.DISPATCH), None
@@ -193,10 +196,9 @@ class _CoreRun:
         return True
 
     def _request(self, e: int, row: int, before: int | None) -> None:
-        latency = DMA_LATENCY_CYCLES if e == _STORE else self.dram_latency
         start = max(self.ready[row], self.begun[e])
         self.start[row] = start
-        self.want[e] = max(start + latency, self.free[e])
+        self.asks[e] = start + (FETCH_CYCLES if e == _STORE else 0)
         if before is not None and self.begun[e] > self.ready[row]:
             self.cause[row], self.cause_row[row] = int(Cause.ENGINE), (self.number, before)
 
@@ -233,19 +235,20 @@ class _CoreRun:
         done.append(complete)
         self.started[e] += 1
 
-    def grant(self, e: int, want: int, bus_free: int, last: tuple[int, int] | None) -> int:
-        """Give the bus to the head of LOAD or STORE, which wants it at `want`; return when it is free again."""
+    def grant(self, e: int, place: int, bus_free: int, last: tuple[int, int] | None) -> int:
+        """Give the head of LOAD or STORE its turn after a place in line at `place`; return when the bus is free."""
         row = self.queue[e][self.started[e]]
-        begin = max(want, bus_free)
-        if bus_free > want and last is not None:
+        there = place + (TURN_CYCLES if e == _STORE else REQUEST_CYCLES + self.dram_latency)
+        begin = max(there, bus_free)
+        if bus_free > there and last is not None:
             same = last == (self.number, self.queue[e][self.started[e] - 1]) if self.started[e] else False
             self.cause[row], self.cause_row[row] = int(Cause.ENGINE if same else Cause.BUS), last
-        end = begin + self.cost[row][0]
-        self.begin[row], self.end[row] = begin, end
-        self.begun[e], self.free[e] = begin, end
-        self.want[e] = None
-        self._finish(e, row, end + (DMA_LATENCY_CYCLES if e == _LOAD else self.dram_latency))
-        return end
+        cycles, _, span, _ = self.cost[row]
+        self.begin[row], self.end[row] = begin, begin + span
+        self.begun[e], self.free[e] = begin, begin + span
+        self.asks[e] = None
+        self._finish(e, row, begin + span + (ARRIVAL_CYCLES if e == _LOAD else RESPONSE_CYCLES + self.dram_latency))
+        return begin + cycles
 
     def finish(self) -> int:
         """Return the cycle at which HALT is complete.
@@ -276,16 +279,17 @@ def _run(chip: Chip, codes: list[tuple[Instruction, ...]]) -> tuple[list[_CoreRu
             if ins.wait_peer and ins.peer_core >= len(cores):
                 raise ProgramError(f"core {core.number}: instruction {row} waits for core {ins.peer_core}, which idles")
     stale = list(cores)
-    bus_free, last = 0, None
+    bus_free, place, last = 0, -1, None
     while True:
         for core in stale:
             core.progress(cores)
-        heads = [(w, c.number, e) for c in cores for e, w in enumerate(c.want) if w is not None]
+        heads = [(asks, c.number, e) for c in cores for e, asks in enumerate(c.asks) if asks is not None]
         if not heads:
             break
-        want, number, e = min(heads)
+        place = max(place + 1, min(heads)[0])
+        number, e = min((number, e) for asks, number, e in heads if asks <= place)
         row = cores[number].queue[e][cores[number].started[e]]
-        bus_free = cores[number].grant(e, want, bus_free, last)
+        bus_free = cores[number].grant(e, place, bus_free, last)
         last = (number, row)
         stale = cores if e == _STORE else [cores[number]]
     return cores, tuple(core.finish() for core in cores)
