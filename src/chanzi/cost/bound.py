@@ -55,7 +55,7 @@ from chanzi.graph.ops import (
     Tensor,
     macs,
 )
-from chanzi.isa.cycles import SOFTMAX_REDUCE_CYCLES
+from chanzi.isa.cycles import FLOAT_ADD_CYCLES
 from chanzi.isa.legality import MAX_WEIGHT_TAPS
 from chanzi.program.program import Compiled
 
@@ -343,8 +343,7 @@ def _engines(op: Op, chip: Chip, share: _Sharing) -> tuple[float, float, float, 
         case Resize():
             return words * core.lanes / core.dim, 0.0, words, True
         case Softmax():
-            pixels = op.y.shape[0] * op.y.shape[1]
-            return 0.0, 0.0, 3 * words + 2 * SOFTMAX_REDUCE_CYCLES * pixels, False
+            return 0.0, 0.0, (FLOAT_ADD_CYCLES + 1) * math.prod(op.y.shape), False
         case _:
             return 0.0, 0.0, 0.0, False
 

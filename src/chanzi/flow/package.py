@@ -1,4 +1,4 @@
-"""A chip's RTL as a folder: Verilog by unit, memories, a file list, the integration page, a bench that checks itself."""
+"""A chip's RTL as a folder: Verilog by unit, memories, file list, integration page, a bench that checks itself."""
 
 import re
 import shutil
@@ -81,7 +81,7 @@ def _page(chip: Chip, banks: bool) -> str:
 
     top = design(chip, banks=banks)
     page = integration_page(chip, top)
-    top._MustUse__used = True  # noqa: SLF001 - it is asked for its ports only, and Amaranth would warn
+    top._MustUse__used = True
     return page
 
 

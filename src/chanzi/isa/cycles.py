@@ -12,9 +12,8 @@ each other every ``max(feed_t, spacing_{t-1})`` cycles, spacing = rows * words +
 `words`
 for each row (1; RAW has four bytes a column). At most two DOTs are under way.
 
-Vector unit. One word a cycle from the operand's port. A word read is shared by the taps of all neighbouring outputs
-that need it, `taps_per_lane` of them a cycle. Lines and words outside the map are skipped (with CLAMP_EDGE they are
-read: they stand for the nearest pixel); an output line takes at least a cycle a pixel.
+Vector unit. `chanzi.isa.vector_cycles`: one word a cycle from the operand's port, shared by the taps of all
+neighbouring outputs that need it.
 
 DMA. Transfers move whole beats, no more than one a cycle, at the pace of the DRAM's bandwidth: slot i of a transfer
 comes ``i * pace_q16 >> 16`` cycles after its first. A slot is a beat; a run of a LOAD whose end, rotated to the
@@ -28,8 +27,23 @@ from typing import Any
 import numpy as np
 
 from chanzi.chip.chip import Chip, Core
-from chanzi.isa.fields import DotFlag, Opcode, VecFlag, VecKind
+from chanzi.isa.fields import DotFlag, Opcode
 from chanzi.isa.instruction import Instruction
+from chanzi.isa.vector_cycles import FLOAT_ADD_CYCLES, SOFTMAX_DRAIN_CYCLES, vec_cycles
+
+__all__ = [
+    "FLOAT_ADD_CYCLES",
+    "SOFTMAX_DRAIN_CYCLES",
+    "DotTiming",
+    "array_latency",
+    "busy_cycles",
+    "dma_cycles",
+    "dma_slots",
+    "dma_span",
+    "dot_timing",
+    "pace_q16",
+    "vec_cycles",
+]
 
 START_CYCLES = 16
 """From the start register to the first instruction leaving the sequencer."""
@@ -37,12 +51,8 @@ EPILOGUE_CYCLES = 24
 """From a row leaving the array to its bytes in the scratchpad."""
 ARRAY_PIPELINE_CYCLES = 10
 """From an address at the array's edge to a sum in a shadow register, beside the skew."""
-VECTOR_LATENCY_CYCLES = 24
-"""From a vector instruction's last word read to its last byte written."""
-SOFTMAX_REDUCE_CYCLES = 24
-"""A reduction across the lanes, and the divide that follows it."""
-FLOAT_ADD_CYCLES = 4
-"""One float32 addition that waits for the one before: softmax sums its channels in order, to the bit."""
+VECTOR_LATENCY_CYCLES = 40
+"""From a vector instruction's last word to its completion, and from its begin to its first."""
 REQUEST_CYCLES = 7
 """From a LOAD's place in line to its first beat, beside the latency of the DRAM."""
 FETCH_CYCLES = 4
@@ -158,55 +168,6 @@ def dot_timing(core: Core, ins: Instruction) -> DotTiming:
         feed=over_k,
         drain=over_feed,
     )
-
-
-def vec_cycles(core: Core, ins: Instruction) -> int:
-    """Return the cycles a VEC reads its operand; it is complete `VECTOR_LATENCY_CYCLES` later."""
-    W = core.port_bytes
-    blocks = _words(ins.channels, core.lanes)
-    flags = ins.flags
-    table = _words(256, W) if flags & VecFlag.TABLE else 0
-    pixels = ins.rows * ins.columns
-    kind = ins.kind
-    if kind in (VecKind.ADD, VecKind.MUL, VecKind.COPY):
-        return table + blocks * pixels
-    if kind == VecKind.SOFTMAX:
-        sums = FLOAT_ADD_CYCLES * ins.channels
-        return _words(1024, W) + pixels * (2 * blocks + sums + 2 * SOFTMAX_REDUCE_CYCLES)
-    taps = ins.taps_y * ins.taps_x
-    parameters = bool(flags & VecFlag.BIAS) * _words(4 * core.lanes, W)
-    parameters += bool(flags & VecFlag.CHANNEL_SCALE) * _words(4 * core.lanes, W)
-    parameters += taps if kind == VecKind.MAC else 0
-    reads, share = _reads(ins)
-    tap = reads * _words(share, core.taps_per_lane)
-    if flags & VecFlag.CLAMP_EDGE:
-        return table + blocks * (parameters + ins.rows * max(ins.taps_y * tap, ins.columns))
-    first = np.arange(ins.rows, dtype=np.int64)[:, None] * ins.y_step - ins.pad_y
-    line = first + np.arange(ins.taps_y, dtype=np.int64) * ins.tap_y_step
-    lines = ((line >= 0) & (line < ins.height)).sum(axis=1)  # vertical taps inside the map, for each output line
-    return table + blocks * (parameters + int(np.maximum(lines * tap, ins.columns).sum()))
-
-
-def _reads(ins: Instruction) -> tuple[int, int]:
-    """Return (words read for one vertical tap of a line, outputs that share a word); what lies outside is not read."""
-    skips = not ins.flags & VecFlag.CLAMP_EDGE
-    plain = ins.columns * ins.taps_x
-    if ins.tap_x_step and ins.x_step and ins.x_step % ins.tap_x_step == 0:
-        step = ins.x_step // ins.tap_x_step
-        sliding = (ins.columns - 1) * step + ins.taps_x
-        if sliding < plain:
-            share = _words(ins.taps_x, step)
-            if not skips:
-                return sliding, share
-            # word i lies at byte i * tap_x_step - pad_x; it exists where some of its channels do
-            low = max(-(-(ins.pad_x - ins.channels + 1) // ins.tap_x_step), 0)
-            high = min((ins.pad_x + ins.width_bytes - 1) // ins.tap_x_step, sliding - 1)
-            return max(high - low + 1, 0), share
-    if not skips:
-        return plain, 1
-    at = np.arange(ins.columns, dtype=np.int64)[:, None] * ins.x_step - ins.pad_x
-    at = at + np.arange(ins.taps_x, dtype=np.int64) * ins.tap_x_step
-    return int(((at > -ins.channels) & (at < ins.width_bytes)).sum()), 1
 
 
 def pace_q16(chip: Chip) -> int:

@@ -14,7 +14,14 @@ ADDRESS_BITS = 40
 def axi_master(chip: Chip) -> dict[str, object]:
     """Return the members of the AXI4 port, seen from the master."""
     beat = chip.dram.beat_bytes
-    address = {"valid": Out(1), "ready": In(1), "addr": Out(ADDRESS_BITS), "len": Out(8), "size": Out(3), "burst": Out(2)}
+    address = {
+        "valid": Out(1),
+        "ready": In(1),
+        "addr": Out(ADDRESS_BITS),
+        "len": Out(8),
+        "size": Out(3),
+        "burst": Out(2),
+    }
     return {
         **{f"axi_ar{name}": member for name, member in address.items()},
         "axi_rvalid": In(1), "axi_rready": Out(1), "axi_rdata": In(8 * beat), "axi_rresp": In(2), "axi_rlast": In(1),
@@ -31,8 +38,8 @@ _LINK = {
 }  # fmt: skip
 """Of both engines, seen from them.
 
-`ask`, `taken`: a transfer waits to be put in line; it is. `a...`: its bursts, `alast` with its last. `able`, `go`: it can
-begin; it does, its first slot is the next cycle. `pace`: this cycle may be a slot; `slot`: it is, and `end` the last.
+`ask`, `taken`: a transfer waits to be put in line; it is. `a...`: its bursts, `alast` with its last. `able`, `go`: it
+can begin; it does, its first slot is the next cycle. `pace`: this cycle may be a slot; `slot`: it is, `end` the last.
 """
 
 
@@ -44,6 +51,4 @@ def load_link(chip: Chip) -> Signature:
 def store_link(chip: Chip) -> Signature:
     """Return the link of a STORE engine: the beat of this slot; `answered` when the oldest transfer is written."""
     beat = chip.dram.beat_bytes
-    return Signature(
-        _LINK | {"wdata": Out(8 * beat), "wstrb": Out(beat), "wlast": Out(1), "answered": In(1)}
-    )
+    return Signature(_LINK | {"wdata": Out(8 * beat), "wstrb": Out(beat), "wlast": Out(1), "answered": In(1)})

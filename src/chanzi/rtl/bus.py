@@ -28,9 +28,7 @@ class Line(wiring.Component):
 
     def __init__(self, width: int, depth: int) -> None:
         self.width, self.depth = width, depth
-        super().__init__(
-            {"put": In(1), "entry": In(width), "take": In(1), "valid": Out(1), "first": Out(width)}
-        )
+        super().__init__({"put": In(1), "entry": In(width), "take": In(1), "valid": Out(1), "first": Out(width)})
 
     def elaborate(self, platform: object) -> Module:
         """Return the queue: entries move up."""

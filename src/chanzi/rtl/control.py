@@ -13,7 +13,11 @@ from chanzi.isa.fields import Engine
 CONTROL, STATUS, CYCLES = 0x000, 0x004, 0x008
 REGISTERS = (
     (CONTROL, "CONTROL", "write 1: all cores start their code at instruction 0"),
-    (STATUS, "STATUS", "bit 0 a core runs, bit 1 all have ended, bit 2 some core stopped with an error, bit 3 the memory refused something"),
+    (
+        STATUS,
+        "STATUS",
+        "bits: 0 a core runs, 1 all have ended, 2 some core stopped with an error, 3 the memory refused something",
+    ),
     (CYCLES, "CYCLES_LOW", "cycles of the run, of the core that took longest"),
     (CYCLES + 4, "CYCLES_HIGH", "its upper half"),
     (0x010, "IDENTITY", "0x43484E5A"),
@@ -74,7 +78,8 @@ class Control(Component):
         m.d.sync += started.eq(self.start)
         m.d.comb += self.halted.eq(ended & ~running & ~started & ~self.start)
         m.d.sync += self.ctl_rdata.eq(0)
-        values = (0, running | (ended << 1) | (error << 2) | (self.fault << 3), longest, 0, IDENTITY, chip.core.dim | (chip.cores << 16))
+        status = running | (ended << 1) | (error << 2) | (self.fault << 3)
+        values = (0, status, longest, 0, IDENTITY, chip.core.dim | (chip.cores << 16))
         with m.Switch(self.ctl_addr):
             for (address, _, _), value in zip(REGISTERS, values, strict=True):
                 with m.Case(address):

@@ -42,8 +42,8 @@ def integration_page(chip: Chip, top: Component) -> str:
         "",
         (
             f"{chip.cores} core(s), each {core.dim} x {core.dim} multiply-accumulators, {core.lanes} vector lanes and "
-            f"{core.scratchpad.bytes:,} bytes of scratchpad in {core.scratchpad.banks} banks; ports of {core.port_bytes} "
-            f"bytes. One clock, synchronous reset. Top module: `chanzi_top`."
+            f"{core.scratchpad.bytes:,} bytes of scratchpad in {core.scratchpad.banks} banks; ports of "
+            f"{core.port_bytes} bytes. One clock, synchronous reset. Top module: `chanzi_top`."
         ),
         "",
         "## Ports",
@@ -62,9 +62,9 @@ def integration_page(chip: Chip, top: Component) -> str:
         "## Memory",
         "",
         (
-            f"The AXI4 port is a master of {8 * chip.dram.beat_bytes} data bits without IDs: transactions stay in order. "
-            "Bursts are INCR, at most 256 beats, and never cross 4 KiB. Reads and writes move whole beats; write strobes "
-            "name the bytes. Every channel may be held back at any time: that costs cycles and never changes bytes."
+            f"The AXI4 port is a master of {8 * chip.dram.beat_bytes} data bits without IDs: transactions stay in "
+            "order. Bursts are INCR, at most 256 beats, and never cross 4 KiB. Reads and writes move whole beats; write "
+            "strobes name the bytes. Every channel may be held back at any time: that costs cycles and never changes bytes."
         ),
         "",
         (
@@ -101,8 +101,8 @@ def integration_page(chip: Chip, top: Component) -> str:
         f"3. Write 1 to CONTROL. The first instruction leaves the sequencer {START_CYCLES} cycles later.",
         "4. Wait until `halted` is high, or bit 1 of STATUS. Bit 2 says that a core stopped with an error.",
         (
-            "5. Read the outputs from DRAM. The scratchpad keeps what it holds: a program's setup code runs once, its frame "
-            "code for every frame."
+            "5. Read the outputs from DRAM. The scratchpad keeps what it holds: setup code runs once, frame code for "
+            "every frame."
         ),
         "",
     ]

@@ -27,9 +27,9 @@ STORE     start    = max(ready, data begin of the previous STORE): words are fet
 
 Bus. One for all cores and both directions; it carries one DMA instruction at a time, in the order in which they were
 put in line. One takes its *place* in line in a cycle: of those that ask, or asked before, that of the lowest core, its
-LOAD before its STORE. ``data begin = max(first beat there, bus free)``, ``data end = data begin + dma_span``, ``bus free
-= data begin + dma_cycles``. First asked, first served: a memory that answers in order cannot know what will be ready
-first, only what was asked first.
+LOAD before its STORE. ``data begin = max(first beat there, bus free)``, ``data end = data begin + dma_span``, ``bus
+free = data begin + dma_cycles``. First asked, first served: a memory that answers in order cannot know what will be
+ready first, only what was asked first.
 
 Why the next place may be given although other transfers are not known yet. All that can be known without another place
 being given is known before each. A transfer that is not known yet hangs, through waits, queues or its engine's order,

@@ -6,13 +6,15 @@ from amaranth.lib.memory import Memory
 from amaranth.lib.wiring import Component, In, Out
 
 from chanzi.chip.chip import Core
+from chanzi.isa.cycles import VECTOR_LATENCY_CYCLES as LATENCY_CYCLES
 from chanzi.isa.fields import VecFlag, VecKind
 from chanzi.isa.legality import MAX_WEIGHT_TAPS
+from chanzi.isa.vector_cycles import MAX_SHARE
 from chanzi.rtl.descriptor import address_bits, coordinate_bits, vec_layout
 from chanzi.rtl.lane import delay
 from chanzi.rtl.ports import READ_LATENCY, engine_port, read_port, write_port
 from chanzi.rtl.vector.lanes import OUT_LATENCY, SUM_LATENCY, TAP_BITS, Lanes, step_layout
-from chanzi.rtl.vector.rule import LATENCY_CYCLES, MAX_SHARE
+from chanzi.rtl.vector.softmax import Softmax
 
 STEP_LATENCY = 1 + READ_LATENCY
 """From a cycle of the walk to its word."""
@@ -21,9 +23,9 @@ LEAD_CYCLES = LATENCY_CYCLES - 2 - STEP_LATENCY - OUT_LATENCY
 
 
 class VectorEngine(Component):
-    """VEC, all kinds but SOFTMAX: complete `rule.engine_cycles` + `LATENCY_CYCLES` cycles after the handshake.
+    """VEC: complete `chanzi.isa.cycles.vec_cycles` + `LATENCY_CYCLES` cycles after the handshake.
 
-    One VEC at a time. Windows slide where outputs share words: see `rule.step_and_share`.
+    One VEC at a time. Windows slide where outputs share words: see `chanzi.isa.vector_cycles`.
     """
 
     def __init__(self, core: Core) -> None:
@@ -39,12 +41,19 @@ class VectorEngine(Component):
         AB = address_bits(core)
         self.d = Signal(vec_layout(core), reset_less=True)
         lanes = m.submodules.lanes = Lanes(core)
+        softmax = self.softmax = m.submodules.softmax = Softmax(core)
+        m.d.comb += [
+            softmax.desc.eq(self.d),
+            softmax.operand.eq(self.operand.data),
+            softmax.params.eq(self.params.data),
+        ]
         step = self.step = Signal(step_layout(core))
         self.read = {name: Signal(1 + AB, name=f"read_{name}") for name in ("operand", "second", "params")}
         for name, read in self.read.items():
             port = getattr(self, name)
             later = Signal(1 + AB, name=f"read_{name}_later")
-            m.d.sync += later.eq(read)
+            asked = getattr(softmax, f"ask_{name}", None)
+            m.d.sync += later.eq(read if asked is None else Mux(softmax.busy, asked, read))
             m.d.comb += [port.en.eq(later[AB]), port.addr.eq(later[:AB]), getattr(lanes, name).eq(port.data)]
         for i in range(STEP_LATENCY):
             later = Signal(step.shape(), name=f"step_before_{i}")
@@ -52,7 +61,8 @@ class VectorEngine(Component):
             step = later
         m.d.comb += [lanes.desc.eq(self.d), lanes.step.eq(step)]
         out = self.result
-        m.d.comb += [out.addr.eq(lanes.addr), out.en.eq(lanes.en), out.data.eq(lanes.data), out.mask.eq(lanes.mask)]
+        for name in ("addr", "en", "data", "mask"):
+            m.d.comb += getattr(out, name).eq(Mux(softmax.en, getattr(softmax, name), getattr(lanes, name)))
         self._state(m)
         self._scan(m)
         self._parameters(m)
@@ -82,7 +92,7 @@ class VectorEngine(Component):
         words = -(-256 // core.port_bytes)
         over = Signal()
         tail = Signal(LATENCY_CYCLES - LEAD_CYCLES - 1)
-        m.d.sync += tail.eq((tail << 1) | over)
+        m.d.sync += tail.eq((tail << 1) | over | self.softmax.over)
         m.d.comb += [e.ready.eq(~self.busy), e.done.eq(tail[-1])]
         with m.If(tail[-1]):
             m.d.sync += self.busy.eq(0)
@@ -91,9 +101,9 @@ class VectorEngine(Component):
         with m.If(self.lead):
             m.d.sync += self.count.eq(self.count - 1)
             with m.If(self.count == 0):
-                looks_up = (d.flags & VecFlag.TABLE) != 0
-                m.d.sync += [self.lead.eq(0), self.block.eq(0), self.table.eq(looks_up)]
-                m.d.comb += self.setup.eq(~looks_up)
+                looks_up, is_softmax = (d.flags & VecFlag.TABLE) != 0, d.kind == VecKind.SOFTMAX
+                m.d.sync += [self.lead.eq(0), self.block.eq(0), self.table.eq(looks_up & ~is_softmax)]
+                m.d.comb += [self.setup.eq(~looks_up & ~is_softmax), self.softmax.start.eq(is_softmax)]
         with m.If(self.table):
             m.d.sync += self.count.eq(self.count + 1)
             with m.If(self.count == words - 1):

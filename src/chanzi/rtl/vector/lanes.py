@@ -8,6 +8,7 @@ from amaranth.lib.wiring import Component, In, Out
 from chanzi.chip.chip import Core
 from chanzi.isa.fields import VecFlag, VecKind
 from chanzi.isa.legality import MAX_WEIGHT_TAPS
+from chanzi.isa.vector_cycles import MAX_SHARE
 from chanzi.rtl.descriptor import address_bits, coordinate_bits, vec_layout
 from chanzi.rtl.lane import (
     COMBINE_LATENCY,
@@ -18,7 +19,6 @@ from chanzi.rtl.lane import (
     combine_constants,
     delay,
 )
-from chanzi.rtl.vector.rule import MAX_SHARE
 
 SUM_LATENCY = 3
 """From a word to the accumulator that has taken it."""

@@ -1,0 +1,82 @@
+"""The cycles of a VEC: what the vector unit's walk takes, word by word.
+
+Windows *slide* where an output's window shares words with the next one's: ``x_step`` a multiple of ``tap_x_step``, and
+no more than MAX_SHARE outputs that share a word, because a lane has so many accumulators. Then a line is a row of
+positions ``tap_x_step`` apart; else one position for each pixel and horizontal tap. A position takes a cycle for each
+vertical tap inside the map and each turn of `taps_per_lane` accumulators, at least one; a line takes at least its
+vertical taps, which are looked for one a cycle beside the work on the line before.
+"""
+
+import numpy as np
+
+from chanzi.chip.chip import Core
+from chanzi.isa.fields import VecFlag, VecKind
+from chanzi.isa.instruction import Instruction
+
+MAX_SHARE = 8
+"""Accumulators a lane: neighbouring outputs that a word read can serve. Windows that need more do not slide."""
+FLOAT_ADD_CYCLES = 4
+"""One float32 addition that waits for the one before: softmax sums its channels in order, to the bit."""
+SOFTMAX_DRAIN_CYCLES = 22
+"""By so much softmax's multiply, divide and requantize are longer than the lanes' pipeline."""
+
+
+def vec_cycles(core: Core, ins: Instruction) -> int:
+    """Return the cycles of a VEC; it is complete `VECTOR_LATENCY_CYCLES` later.
+
+    Table words; then for each block of `lanes` channels its parameters, while the first line's vertical taps are found
+    and x_step is divided by tap_x_step; then its lines.
+    """
+    W, flags = core.port_bytes, ins.flags
+    if ins.kind == VecKind.SOFTMAX:
+        return softmax_cycles(core, ins)
+    windowed = ins.kind in (VecKind.MAX, VecKind.SUM, VecKind.MAC)
+    taps_y, taps_x = (ins.taps_y, ins.taps_x) if windowed else (1, 1)
+    words = -(-4 * core.lanes // W)
+    sums = ins.kind in (VecKind.SUM, VecKind.MAC)
+    parameters = words * (bool(flags & VecFlag.BIAS) + bool(flags & VecFlag.CHANNEL_SCALE)) if sums else 0
+    parameters += taps_y * taps_x if ins.kind == VecKind.MAC else 0
+    divide = taps_x + 2 if taps_x > 1 else 1
+    positions, inside, share = _positions(ins, taps_x)
+    turns = -(-share // core.taps_per_lane)
+    if flags & VecFlag.CLAMP_EDGE:
+        lines = ins.rows * max(positions * taps_y * turns, taps_y)
+    else:
+        first = np.arange(ins.rows, dtype=np.int64)[:, None] * ins.y_step - ins.pad_y
+        line = first + np.arange(taps_y, dtype=np.int64) * ins.tap_y_step
+        found = ((line >= 0) & (line < ins.height)).sum(axis=1)  # vertical taps inside the map, for each output line
+        each = positions - inside + inside * np.maximum(found * turns, 1)
+        lines = int(np.maximum(each, taps_y).sum())
+    table = -(-256 // W) if flags & VecFlag.TABLE else 0
+    return table + -(-ins.channels // core.lanes) * (max(parameters, taps_y, divide) + lines)
+
+
+def softmax_cycles(core: Core, ins: Instruction) -> int:
+    """Return the cycles of a SOFTMAX: for each pixel the largest, the sum, and the shares of its channels."""
+    W = core.port_bytes
+    pixel = -(-ins.channels // W) + (W - 1).bit_length() + (FLOAT_ADD_CYCLES + 1) * ins.channels
+    return -(-1024 // W) + ins.rows * ins.columns * pixel + SOFTMAX_DRAIN_CYCLES
+
+
+def step_and_share(ins: Instruction) -> tuple[int, int, bool]:
+    """Return (taps from an output to the next, outputs that share a word, whether the window slides)."""
+    taps = ins.taps_x
+    if ins.columns > 1 and ins.tap_x_step and ins.x_step and ins.x_step % ins.tap_x_step == 0:
+        step = ins.x_step // ins.tap_x_step
+        if step < taps and -(-taps // step) <= MAX_SHARE:
+            return step, -(-taps // step), True
+    return taps, 1, False
+
+
+def _positions(ins: Instruction, taps_x: int) -> tuple[int, int, int]:
+    """Return (positions of a line, how many of them touch the map, outputs that share a word)."""
+    step, share, slides = step_and_share(ins) if taps_x > 1 else (1, 1, False)
+    if slides:
+        count = (ins.columns - 1) * step + taps_x
+        # position i lies at byte i * tap_x_step - pad_x; it touches the map where some of its channels do
+        low = max(-(-(ins.pad_x - ins.channels + 1) // ins.tap_x_step), 0)
+        high = min((ins.pad_x + ins.width_bytes - 1) // ins.tap_x_step, count - 1)
+        return count, max(high - low + 1, 0), share
+    at = np.arange(ins.columns, dtype=np.int64)[:, None] * ins.x_step - ins.pad_x
+    at = at + np.arange(taps_x, dtype=np.int64) * ins.tap_x_step
+    return at.size, int(((at > -ins.channels) & (at < ins.width_bytes)).sum()), share
