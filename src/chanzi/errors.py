@@ -57,6 +57,10 @@ class RunError(ChanziError):
     """Inputs that do not fit the network, or a run that cannot go on."""
 
 
+class CostError(ChanziError):
+    """A price, a node, an area or a case that makes no sense."""
+
+
 class FlowError(ChanziError):
     """A tool of the hardware flow that is missing, or refuses what it is given."""
 

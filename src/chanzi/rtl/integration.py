@@ -63,8 +63,9 @@ def integration_page(chip: Chip, top: Component) -> str:
         "",
         (
             f"The AXI4 port is a master of {8 * chip.dram.beat_bytes} data bits without IDs: transactions stay in "
-            "order. Bursts are INCR, at most 256 beats, and never cross 4 KiB. Reads and writes move whole beats; write "
-            "strobes name the bytes. Every channel may be held back at any time: that costs cycles and never changes bytes."
+            "order. Bursts are INCR, at most 256 beats, and never cross 4 KiB. Reads and writes move whole beats; "
+            "write strobes name the bytes. Every channel may be held back at any time: that costs cycles and never "
+            "changes bytes."
         ),
         "",
         (

@@ -75,8 +75,8 @@ class Softmax(Component):
             m.d.sync += loading.eq(0)
         return ends
 
-    def _walk(
-        self, m: Module, loading: Signal, at_word: Signal, passes: tuple, first: Signal, last: Signal, channel: Signal
+    def _walk(  # noqa: PLR0915 - one loop nest
+        self, m: Module, loaded: Signal, passes: tuple, first: Signal, last: Signal, channel: Signal
     ) -> None:
         """Go over the pixels, three passes each; ask for the operand's words."""
         d, core, AB = self.desc, self.core, address_bits(self.core)
