@@ -1,14 +1,15 @@
 """The timing rules' closed forms against loops that take one tile, one word, one beat at a time."""
 
 import math
+from fractions import Fraction
 
 from hypothesis import given
 from hypothesis import strategies as st
 
 from chanzi.chip.chip import Chip, Core, Dram, Scratchpad
-from chanzi.isa.cycles import dma_cycles, dot_timing, vec_cycles
+from chanzi.isa.cycles import dma_cycles, dma_span, dot_timing, vec_cycles
 from chanzi.isa.fields import DotFlag, VecFlag, VecKind
-from chanzi.isa.instruction import Dot, Load, Vec
+from chanzi.isa.instruction import Dot, Load, Store, Vec
 
 
 def make_core(dim, port, taps_per_lane=3):
@@ -124,46 +125,33 @@ def _exists(ins, at):
     return _clamps(ins) or any(0 <= at - ins.pad_x + c < ins.width_bytes for c in range(ins.channels))
 
 
-def words_one_by_one(core, ins):
-    """Return the cycles of a window loop that reads word after word of each line.
-
-    A word is read once for all taps that want it where the windows of neighbours interleave, else once a tap.
-    """
+def positions_one_by_one(core, ins):
+    """Return the cycles of a walk over the positions of each line, one after the other."""
     lanes, W = core.lanes, core.port_bytes
-    windowed = ins.kind in (VecKind.MAX, VecKind.SUM, VecKind.MAC)
     total = math.ceil(256 / W) if ins.flags & VecFlag.TABLE else 0
+    step, remainder = divmod(ins.x_step, ins.tap_x_step)
+    share = len([t for t in range(ins.taps_x) if step and t % step == 0])  # outputs that want the word most wanted
+    slides = remainder == 0 and 0 < step < ins.taps_x and ins.columns > 1 and share <= 8
+    turns = math.ceil(share / core.taps_per_lane) if slides else 1
+    if slides:
+        walk = list(range(0, (ins.columns - 1) * ins.x_step + ins.taps_x * ins.tap_x_step, ins.tap_x_step))
+    else:
+        walk = [x * ins.x_step + t * ins.tap_x_step for x in range(ins.columns) for t in range(ins.taps_x)]
     for _ in range(0, ins.channels, lanes):
-        if windowed:
-            sets = (ins.flags & VecFlag.BIAS != 0) + (ins.flags & VecFlag.CHANNEL_SCALE != 0)
-            total += sets * math.ceil(4 * lanes / W)
-            total += ins.taps_y * ins.taps_x if ins.kind == VecKind.MAC else 0
-        wanted = {}
-        for x in range(ins.columns):
-            for t in range(ins.taps_x):
-                at = x * ins.x_step + t * ins.tap_x_step
-                wanted[at] = wanted.get(at, 0) + 1
-        slides = ins.x_step % ins.tap_x_step == 0
+        sets = (ins.flags & VecFlag.BIAS != 0) + (ins.flags & VecFlag.CHANNEL_SCALE != 0)
+        parameters = sets * math.ceil(4 * lanes / W) if ins.kind in (VecKind.SUM, VecKind.MAC) else 0
+        parameters += ins.taps_y * ins.taps_x if ins.kind == VecKind.MAC else 0
+        total += max(parameters, ins.taps_y, ins.taps_x + 2 if ins.taps_x > 1 else 1)
         for row in range(ins.rows):
-            if not windowed:
-                total += ins.columns
-                continue
-            low, high = min(wanted), max(wanted)
-            span = range(low, high + 1, ins.tap_x_step)
-            if slides and len(span) < ins.columns * ins.taps_x:
-                # every word of the span passes; the rule gives each the time of the most wanted
-                step = ins.x_step // ins.tap_x_step
-                most = max(len([t for t in range(ins.taps_x) if t % step == phase]) for phase in range(step))
-                line = sum(_exists(ins, at) for at in span) * math.ceil(most / core.taps_per_lane)
-            else:
-                line = sum(n for at, n in wanted.items() if _exists(ins, at))
             lines = [row * ins.y_step + t * ins.tap_y_step - ins.pad_y for t in range(ins.taps_y)]
-            total += max(sum(_clamps(ins) or 0 <= at < ins.height for at in lines) * line, ins.columns)
+            inside = sum(_clamps(ins) or 0 <= at < ins.height for at in lines)
+            total += max(sum(max(1, inside * turns) if _exists(ins, at) else 1 for at in walk), ins.taps_y)
     return total
 
 
 @given(cores, vecs())
-def test_vec_cycles_is_the_word_loop(core, ins):
-    assert vec_cycles(core, ins) == words_one_by_one(core, ins)
+def test_vec_cycles_is_the_walk(core, ins):
+    assert vec_cycles(core, ins) == positions_one_by_one(core, ins)
 
 
 @given(cores, vecs())
@@ -190,15 +178,26 @@ def loads(draw):
     )
 
 
-@given(loads(), st.sampled_from([8, 64, 128]), st.sampled_from([10**9, 68 * 10**9, 3 * 10**12]))
-def test_dma_cycles_counts_every_beat(ins, beat, rate):
+@given(loads(), st.booleans(), st.sampled_from([8, 64, 128]), st.sampled_from([10**9, 68 * 10**9, 3 * 10**12]))
+def test_dma_cycles_walks_every_slot(ins, stores, beat, rate):
+    """Beats one by one, each at the pace; a LOAD's run may need a slot more, for the bytes that its beats leave over."""
+    if stores:
+        names = ("dram", "run", "count1", "count2", "dram_step1", "dram_step2")
+        ins = Store(**{name: getattr(ins, name) for name in names})
     core = make_core(96, 128)
     chip = Chip(name="t", clock_hz=2_000_000_000, core=core, dram=Dram(bytes_per_s=rate, beat_bytes=beat))
-    beats = 0
+    slots = 0
     for two in range(ins.count2):
         for one in range(ins.count1):
             at = ins.dram + one * ins.dram_step1 + two * ins.dram_step2
-            beats += len({byte // beat for byte in range(at, at + ins.run)})
-    bus = math.ceil(beats * beat * 2 * 10**9 / rate)
-    words = ins.count1 * ins.count2 * math.ceil(ins.run / core.port_bytes)
-    assert dma_cycles(chip, ins) == max(bus, beats, words)
+            beats = len({byte // beat for byte in range(at, at + ins.run)})
+            written, held = 0, -(at % beat)  # bytes of the run that whole words have taken; bytes at hand
+            for _ in range(beats):
+                held += beat
+                if held >= beat or held + written >= ins.run:
+                    written, held = written + beat, held - beat
+            slots += beats + (written < ins.run and not stores)
+    pace = max(Fraction(1), Fraction(beat * chip.clock_hz, rate))
+    exact = Fraction(math.ceil(pace * 65536), 65536)
+    assert dma_span(chip, ins) == math.floor((slots - 1) * exact) + 1
+    assert dma_cycles(chip, ins) == max(dma_span(chip, ins) + 1, math.floor(slots * exact))

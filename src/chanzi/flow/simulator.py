@@ -11,6 +11,7 @@ from chanzi.chip.chip import Chip
 from chanzi.errors import FlowError, ProgramError
 from chanzi.flow.chip_model import chip_machine
 from chanzi.flow.machine import Machine, Violation
+from chanzi.flow.verilator import Ports
 from chanzi.isa.disasm import line
 from chanzi.isa.instruction import Halt, Instruction, Store, encode
 from chanzi.program.layout import Frame, read_outputs, write_inputs
@@ -37,6 +38,8 @@ class Simulator:
         Of the pauses.
     trace : bool
         Make a machine that can write waveforms (slower).
+    built : (Path, mapping), optional
+        A machine made by `chanzi.flow.chip_model` or `chanzi.flow.machine` to run on, instead of the chip's own.
 
     Attributes
     ----------
@@ -52,7 +55,14 @@ class Simulator:
     """
 
     def __init__(
-        self, compiled: Compiled, *, banks: bool = False, stall: float = 0.0, seed: int = 0, trace: bool = False
+        self,
+        compiled: Compiled,
+        *,
+        banks: bool = False,
+        stall: float = 0.0,
+        seed: int = 0,
+        trace: bool = False,
+        built: tuple[Path, Ports] | None = None,
     ) -> None:
         self.compiled, self.segment = compiled, compiled.segment
         self.chip: Chip = replace(compiled.chip, cores=len(self.segment.cores))
@@ -62,7 +72,7 @@ class Simulator:
         self._memory: Bytes = np.zeros(self._dump + pad * self.chip.cores + beat, np.uint8)
         self.dram: Bytes = self._memory[:used]
         self.dram[: self.segment.image.size] = self.segment.image
-        library, ports = chip_machine(self.chip, banks=banks, trace=trace)
+        library, ports = built or chip_machine(self.chip, banks=banks, trace=trace)
         latency = self.chip.dram_latency_cycles
         self.machine = Machine(
             library, ports, self._memory, read_latency=latency, write_latency=latency, stall=stall, seed=seed

@@ -1,5 +1,7 @@
 """One core: sequencer, array, vector unit, DMA engines, and the scratchpad that they share."""
 
+from typing import Any
+
 from amaranth import ClockSignal, Instance, Module
 from amaranth.lib.wiring import Component, In, Out, connect, flipped
 
@@ -26,10 +28,13 @@ _WRITES = {"drain": ("array", "result"), "vector": ("vector", "result"), "load":
 
 
 class CoreTop(Component):
-    """Ports: `start`, the code memory's write side, the DMA engines' sides towards the bus, status words."""
+    """Ports: `start`, the code memory's write side, the DMA engines' sides towards the bus, status words.
 
-    def __init__(self, chip: Chip, *, model: bool) -> None:
-        self.chip, self.model = chip, model
+    Without `compute` there is neither array nor vector unit: for tests and proofs of everything else.
+    """
+
+    def __init__(self, chip: Chip, *, model: bool, compute: bool = True) -> None:
+        self.chip, self.model, self.compute = chip, model, compute
         self.load, self.store = LoadEngine(chip), StoreEngine(chip)
         self.sequencer = Sequencer(chip)
         super().__init__(
@@ -53,19 +58,17 @@ class CoreTop(Component):
         del platform
         m, chip = Module(), self.chip
         seq, pad = self.sequencer, Scratchpad(chip.core, model=self.model)
-        engines = {
-            "load": self.load,
-            "store": self.store,
-            "array": ArrayEngine(chip.core),
-            "vector": VectorEngine(chip.core),
-        }
+        engines: dict[str, Any] = {"load": self.load, "store": self.store}
+        if self.compute:
+            engines |= {"array": ArrayEngine(chip.core), "vector": VectorEngine(chip.core)}
         m.submodules.sequencer, m.submodules.scratchpad = seq, pad
         for name, engine in engines.items():
             m.submodules[name] = engine
             connect(m, getattr(seq, f"engine_{name}"), engine.port if name in ("load", "store") else engine.engine)
         for kind, ports in (("read", _READS), ("write", _WRITES)):
             for name, (engine, port) in ports.items():
-                connect(m, getattr(engines[engine], port), getattr(pad, f"{name}_{kind}"))
+                if engine in engines:
+                    connect(m, getattr(engines[engine], port), getattr(pad, f"{name}_{kind}"))
         connect(m, self.load.axi, flipped(self.load_axi))
         connect(m, self.store.axi, flipped(self.store_axi))
         index_bits = seq.index_bits

@@ -18,10 +18,12 @@ class ChipTop(Component):
     chip : Chip
     model : bool
         Scratchpads as behavioural models instead of banks.
+    compute : bool
+        False leaves out arrays and vector units, see `chanzi.rtl.core`.
     """
 
-    def __init__(self, chip: Chip, *, model: bool) -> None:
-        self.chip, self.model = chip, model
+    def __init__(self, chip: Chip, *, model: bool, compute: bool = True) -> None:
+        self.chip, self.model, self.compute = chip, model, compute
         super().__init__(
             axi_master(chip)
             | {"ctl_addr": In(32), "ctl_write": In(1), "ctl_wdata": In(32), "ctl_rdata": Out(32), "halted": Out(1)}
@@ -40,7 +42,7 @@ class ChipTop(Component):
         m.d.comb += [control.ctl_addr.eq(self.ctl_addr), control.ctl_write.eq(self.ctl_write)]
         m.d.comb += [control.ctl_wdata.eq(self.ctl_wdata), self.ctl_rdata.eq(control.ctl_rdata)]
         m.d.comb += self.halted.eq(control.halted)
-        cores = [CoreTop(chip, model=self.model) for _ in range(chip.cores)]
+        cores = [CoreTop(chip, model=self.model, compute=self.compute) for _ in range(chip.cores)]
         for n, core in enumerate(cores):
             m.submodules[f"core{n}"] = core
             m.d.comb += [core.start.eq(control.start), core.code_write.eq(control.code_write[n])]
