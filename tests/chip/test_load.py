@@ -29,7 +29,7 @@ def test_every_figure_of_a_preset_has_a_source_that_says_what_it_is(name):
 @st.composite
 def chips(draw):
     dim = draw(st.sampled_from([2, 4, 8, 16, 32, 48, 64, 96, 128]))
-    port = 1 << (dim - 1).bit_length()
+    port = max(4, 1 << (dim - 1).bit_length())
     banks = draw(st.sampled_from([4, 8, 16, 64]))
     words = draw(st.integers(1, 64))
     bank_bytes = port * words * -(-1024 // (port * words * banks))
@@ -105,6 +105,15 @@ def test_an_endless_file_is_refused_unread(tmp_path):
 def test_what_is_no_path_is_refused(path):
     with pytest.raises(ChipError):
         load_chip(path)
+
+
+def test_a_bus_is_no_wider_than_a_port():
+    with pytest.raises(ChipError, match=r"beat_bytes 16 is more than core.port_bytes 8.*dram.beat_bytes = 8"):
+        parse_chip(GOOD.replace("beat_bytes = 8", "beat_bytes = 16", 1))
+
+
+def test_a_bus_without_a_width_is_as_wide_as_a_port():
+    assert parse_chip(GOOD.replace("beat_bytes = 8", "", 1)).dram.beat_bytes == 8
 
 
 def test_derived_numbers_are_not_stored():

@@ -33,7 +33,7 @@ def small_chip(dim: int, bank_words: int, banks: int, cores: int = 1) -> Chip:
     """A chip that fits little, so that maps and weights have to move."""
     word = 1 << (dim - 1).bit_length()
     core = Core(dim=dim, scratchpad=Scratchpad(bytes=max(word * bank_words, 64) * banks, banks=banks))
-    return Chip(name="small", cores=cores, clock_hz=10**8, core=core, dram=Dram(bytes_per_s=10**9, beat_bytes=8))
+    return Chip(name="small", cores=cores, clock_hz=10**8, core=core, dram=Dram(bytes_per_s=10**9))
 
 
 def held_against_graph(seed, chip, simulator, options):

@@ -126,7 +126,8 @@ def _core(dim: int, port: int):
 @pytest.mark.parametrize(("dim", "port", "programs"), [(4, 4, 20), pytest.param(8, 16, 40, marks=pytest.mark.slow)])
 def test_bytes_and_cycles_of_random_dots(dim: int, port: int, programs: int) -> None:
     core = _core(dim, port)
-    chip = dataclasses.replace(load_chip("chanzi-8"), core=core)
+    plain = load_chip("chanzi-8")
+    chip = dataclasses.replace(plain, core=core, dram=dataclasses.replace(plain.dram, beat_bytes=0))
     rng = np.random.default_rng(dim)
     dut = model(ArrayEngine(core))
     for _ in range(programs):
@@ -154,7 +155,8 @@ def test_bytes_and_cycles_of_random_dots(dim: int, port: int, programs: int) -> 
 def test_kept_sums_are_shifted_by_a_byte_where_asked(dim: int) -> None:
     """Chains of DOTs that hold, continue with a shift and without one, and drain: the reference's int32 sums."""
     core = _core(dim, dim)
-    chip = dataclasses.replace(load_chip("chanzi-8"), core=core)
+    plain = load_chip("chanzi-8")
+    chip = dataclasses.replace(plain, core=core, dram=dataclasses.replace(plain.dram, beat_bytes=0))
     dut = model(ArrayEngine(core))
     rng = np.random.default_rng(dim)
     bank, k = core.scratchpad.bank_bytes, 8

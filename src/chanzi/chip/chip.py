@@ -5,9 +5,11 @@ properties and are stored nowhere.
 """
 
 import math
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from chanzi.errors import ChipError
+
+_NARROWEST_BEAT, _DEFAULT_BEAT = 4, 64
 
 
 def _require(ok: bool, what: str, hint: str) -> None:
@@ -61,7 +63,7 @@ class Core:
         D: the array has D x D multiply-accumulate cells and the epilogue D lanes.
     scratchpad : Scratchpad
     port_bytes : int, optional
-        W: bytes a scratchpad port moves in a cycle. A power of two >= D; the smallest such by default.
+        W: bytes a scratchpad port moves in a cycle. A power of two >= D and >= 4; the smallest such by default.
     lanes : int, optional
         Lanes of the vector unit, <= W; D by default.
     taps_per_lane : int
@@ -97,13 +99,13 @@ class Core:
             "below 16 the array side is the atom and must be 2, 4 or 8",
         )
         if self.port_bytes == 0:
-            object.__setattr__(self, "port_bytes", 1 << (self.dim - 1).bit_length())
+            object.__setattr__(self, "port_bytes", max(_NARROWEST_BEAT, 1 << (self.dim - 1).bit_length()))
         if self.lanes == 0:
             object.__setattr__(self, "lanes", self.dim)
         _require(
-            _is_power_of_two(self.port_bytes) and self.port_bytes >= self.dim,
+            _is_power_of_two(self.port_bytes) and self.port_bytes >= max(self.dim, _NARROWEST_BEAT),
             f"core.port_bytes is {self.port_bytes}",
-            f"use a power of two of at least dim = {self.dim}",
+            f"use a power of two of at least dim = {self.dim}, and of at least {_NARROWEST_BEAT}",
         )
         _require(
             0 < self.lanes <= self.port_bytes and self.lanes % self.atom_bytes == 0,
@@ -146,13 +148,14 @@ class Dram:
     latency_ns : float
         From a request to its first byte.
     beat_bytes : int
-        Width of the core's AXI data bus; transfers move whole beats.
+        Width of the chip's AXI data bus, at most `core.port_bytes`; transfers move whole beats. By default a port,
+        but no more than 64.
     capacity_bytes : int
     """
 
     bytes_per_s: int
     latency_ns: float = 100.0
-    beat_bytes: int = 64
+    beat_bytes: int = 0
     capacity_bytes: int = 1 << 32
 
     def __post_init__(self) -> None:
@@ -163,9 +166,9 @@ class Dram:
         )
         _require(0 <= self.latency_ns <= 1e6, f"dram.latency_ns is {self.latency_ns}", "use 0 to 1e6 ns")
         _require(
-            _is_power_of_two(self.beat_bytes) and 4 <= self.beat_bytes <= 128,
+            self.beat_bytes == 0 or (_is_power_of_two(self.beat_bytes) and _NARROWEST_BEAT <= self.beat_bytes <= 128),
             f"dram.beat_bytes is {self.beat_bytes}",
-            "AXI4 data buses are 4 to 128 bytes, a power of two",
+            "AXI4 data buses are 4 to 128 bytes, a power of two; leave it out for a port's width",
         )
         _require(
             1 << 16 <= self.capacity_bytes <= 1 << 40,
@@ -206,6 +209,14 @@ class Chip:
         _require(
             0 <= self.node_nm <= 1000, f"node_nm is {self.node_nm}", "the process node in nanometres, 0 if unknown"
         )
+        port, beat = self.core.port_bytes, self.dram.beat_bytes
+        _require(
+            beat <= port,
+            f"dram.beat_bytes {beat} is more than core.port_bytes {port}",
+            f"DMA moves a word of the scratchpad a cycle: use dram.beat_bytes = {min(port, 128)}, or a wider port",
+        )
+        if beat == 0:
+            object.__setattr__(self, "dram", replace(self.dram, beat_bytes=min(port, _DEFAULT_BEAT)))
 
     @property
     def peak_macs_per_s(self) -> float:
