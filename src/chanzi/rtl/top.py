@@ -1,7 +1,10 @@
 """The chip: cores, the bus arbiter that merges their transfers onto one AXI4 master, and the host's registers."""
 
+from collections.abc import Mapping
+from types import MappingProxyType
+
 from amaranth import Cat, Module
-from amaranth.lib.wiring import Component, In, Out, connect
+from amaranth.lib.wiring import Component, In, Member, Out, connect
 
 from chanzi.chip.chip import Chip
 from chanzi.rtl.axi import axi_master
@@ -20,13 +23,19 @@ class ChipTop(Component):
         Scratchpads as behavioural models instead of banks.
     compute : bool
         False leaves out arrays and vector units, see `chanzi.rtl.core`.
+    more : mapping of str to amaranth.lib.wiring.Member, optional
+        Ports of a chip that shows more of itself, for tests.
     """
 
-    def __init__(self, chip: Chip, *, model: bool, compute: bool = True) -> None:
-        self.chip, self.model, self.compute = chip, model, compute
+    def __init__(
+        self, chip: Chip, *, model: bool, compute: bool = True, more: Mapping[str, Member] = MappingProxyType({})
+    ) -> None:
+        self.chip = chip
+        self.cores = [CoreTop(chip, model=model, compute=compute) for _ in range(chip.cores)]
         super().__init__(
             axi_master(chip)
             | {"ctl_addr": In(32), "ctl_write": In(1), "ctl_wdata": In(32), "ctl_rdata": Out(32), "halted": Out(1)}
+            | dict(more)
         )
 
     def elaborate(self, platform: object) -> Module:
@@ -42,7 +51,7 @@ class ChipTop(Component):
         m.d.comb += [control.ctl_addr.eq(self.ctl_addr), control.ctl_write.eq(self.ctl_write)]
         m.d.comb += [control.ctl_wdata.eq(self.ctl_wdata), self.ctl_rdata.eq(control.ctl_rdata)]
         m.d.comb += self.halted.eq(control.halted)
-        cores = [CoreTop(chip, model=self.model, compute=self.compute) for _ in range(chip.cores)]
+        cores = self.cores
         for n, core in enumerate(cores):
             m.submodules[f"core{n}"] = core
             m.d.comb += [core.start.eq(control.start), core.code_write.eq(control.code_write[n])]
