@@ -110,4 +110,4 @@ def test_a_cold_run_has_no_counts():
     chip = make_chip()
     s = programs_of.segment([dot(8, 8, 32)])
     with pytest.raises(ValueError, match="cold"):
-        count_events(chip, s, simulate(chip, s, "cold"))
+        count_events(chip, s, simulate(chip, s, part="cold"))

@@ -13,6 +13,7 @@ COMMANDS = {
     "compare": ("chanzi.cli.compare:compare", "Run one network on several chips, side by side."),
     "rtl": ("chanzi.cli.rtl:rtl", "Write a chip's Verilog, its integration page and a bench that checks itself."),
     "cost": ("chanzi.cli.cost:cost", "Say what a chip measures and costs: area, yield, dollars, with bands."),
+    "validate": ("chanzi.cli.validate:validate", "Hold the cost models against published silicon."),
     "doctor": ("chanzi.cli.doctor:doctor", "Say what is installed, what is missing and how to get it."),
 }
 

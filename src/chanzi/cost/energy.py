@@ -16,11 +16,10 @@ from chanzi.cost.tech import (
     dram_pj_per_bit,
     from_45,
     known_node,
-    mac_pj,
     op_pj,
     register_pj_per_bit,
-    sram_pj_per_bit,
     supply,
+    wide_pj_per_bit,
     wire_pj_per_bit_mm,
 )
 from chanzi.errors import CostError
@@ -130,23 +129,24 @@ def event_costs(
     wire = wire_pj_per_bit_mm(nm) * toggle
     core_mm = math.sqrt(area.core.value)
     cells_mm = math.sqrt(sum(b.mm2.value for b in area.blocks if b.name in ("MACs", "shadow registers")) / chip.cores)
-    word = 8 * W * (sram_pj_per_bit(core.scratchpad.bank_bytes // 2, nm) + wire * core_mm / 2)
-    mac = mac_pj(nm) + _ACCUMULATOR_BITS * register * toggle
+    word = 8 * W * (wide_pj_per_bit(core.scratchpad.bank_bytes // 2, nm) + wire * core_mm / 2)
+    activity = constant("data_activity").value
+    mac = array_mac_pj(nm)
     flop = (op_pj("fp32_mul", nm) + op_pj("fp32_add", nm)) / 2
     gated = from_45(constant("array_clock_45").value, nm)
     pj = {
-        "macs": mac,
+        "macs": mac * activity,
         "zero_macs": mac * constant("zero_operand_share").value,
         # through the double-buffered edge cell, then over a row or column of cells
         "operand_bytes": 8 * (2 * register + wire * cells_mm),
         "sums": 2 * _ACCUMULATOR_BITS * register,
         "epilogue_flops": flop,
-        "vector_macs": mac,
+        "vector_macs": mac * activity,
         "vector_flops": flop,
         "reads": word,
         "writes": word,
         "dram_bytes": 0.0,  # in dma_pj_per_byte and dram_pj_per_byte
-        "instructions": 8 * INSTRUCTION_BYTES * (sram_pj_per_bit(16384, nm) + 2 * register),
+        "instructions": 8 * INSTRUCTION_BYTES * (wide_pj_per_bit(16384, nm) + 2 * register),
         "array_cycles": gated * D * D,
     }
     dma = 8 * (2 * register + wire * core_mm)

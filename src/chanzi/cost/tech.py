@@ -136,6 +136,11 @@ def sram_pj_per_bit(n_bytes: int, node_nm: float) -> float:
     return _between_anchors(max(ends[0], ends[1]), ends[1], node_nm) / 64
 
 
+def wide_pj_per_bit(n_bytes: int, node_nm: float) -> float:
+    """Return the energy of a bit of a wide word: row decoding and timing are shared by many bits."""
+    return sram_pj_per_bit(n_bytes, node_nm) * constant("wide_access").value
+
+
 @cache
 def _wire() -> dict[float, float]:
     known = figures(table("energy")["wire"], _energy_sources(), "energy.toml, wire")

@@ -1,0 +1,427 @@
+"""What the models say to a question of `chanzi.cost.cases`: one small function for each kind of question.
+
+A predictor sees the question only, never the answer. Predictions of speed carry what two plain baselines would say:
+peak (to be multiplied by a constant utilization) and roofline.
+"""
+
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+
+from chanzi.chip import load_chip
+from chanzi.cost import dla, row_stationary, weight_stationary
+from chanzi.cost.area import Range, area_of, level_mm2, logic, placed_mm2
+from chanzi.cost.cases import Question
+from chanzi.cost.dla import Dla, model_constant
+from chanzi.cost.dollars import economics, gross_dies, harvested_yield, yield_of
+from chanzi.cost.energy import array_mac_pj, leakage_w
+from chanzi.cost.foreign import work_macs
+from chanzi.cost.output_stationary import utilization
+from chanzi.cost.shapes import Shapes, resnet34, resnet50, shapes_of, total_macs
+from chanzi.cost.tech import (
+    constant,
+    from_45,
+    known_node,
+    mac_pj,
+    op_pj,
+    sram_pj_per_bit,
+    wide_pj_per_bit,
+    wire_pj_per_bit_mm,
+)
+from chanzi.cost.weight_stationary import WeightStationary
+from chanzi.errors import CostError
+
+MIB = 1 << 20
+RESNET50_OPS = 8.2e9
+"""Operations of a ResNet-50 frame as MLPerf counts them."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Prediction:
+    """A value in the question's unit; for speeds also peak and roofline in the same unit."""
+
+    value: float
+    model: str
+    peak: float | None = None
+    roofline: float | None = None
+
+
+def _only(value: float, model: str) -> Prediction:
+    return Prediction(value=value, model=model)
+
+
+def _node(question: Question) -> int:
+    return known_node(question.number("node"))
+
+
+def _identity_peak(q: Question) -> Prediction:
+    """Return cells x clock x 2, or operations a cycle x clock, in the unit's prefix."""
+    x = q.inputs
+    if "peak_TFLOPS" in x:
+        return _only(q.number("d1") * q.number("peak_TFLOPS") * 1e12 / _prefix(q.unit), "definition")
+    cells = 1.0
+    for name in ("units", "dla", "mxu", "pe", "tensor_cores", "nodes", "rows", "cols", "macs", "fma", "flop_per_cycle"):
+        if name in x:
+            cells *= q.number(name)
+    if "n" in x:
+        cells *= q.number("n") ** 2
+    per = 1.0 if "flop_per_cycle" in x else 2.0
+    return _only(per * cells * q.number("clock_Hz") / _prefix(q.unit), "definition")
+
+
+def _prefix(unit: str) -> float:
+    for letter, scale in (("k", 1e3), ("M", 1e6), ("G", 1e9), ("T", 1e12), ("P", 1e15), ("E", 1e18)):
+        if unit.startswith(letter):
+            return scale
+    return 1.0
+
+
+def _ridge(q: Question) -> Prediction:
+    return _only(q.number("peak_TOPS") * 1e12 / 2 / (q.number("weight_bw_GBps") * 1e9), "definition")
+
+
+def _dram_bandwidth(q: Question) -> Prediction:
+    return _only(q.number("bus_bit") / 8 * q.number("rate_MTps") * 1e6 / _prefix(q.unit), "definition")
+
+
+def _sram_bandwidth(q: Question) -> Prediction:
+    return _only(q.number("read_B_per_cycle") * q.number("clock_Hz") / _prefix(q.unit), "definition")
+
+
+def _tpu1(q: Question) -> WeightStationary:
+    side = int(q.number("array")) if "array" in q.inputs else 256
+    bus = q.number("weight_bw_GBps") * 1e9 if "weight_bw_GBps" in q.inputs else 34e9
+    return WeightStationary(rows=side, cols=side, weight_bytes_per_s=bus)
+
+
+def _delivered(q: Question) -> Prediction:
+    array = _tpu1(q)
+    numbers = {k: q.number(k) for k in ("weights", "ops_per_weight_byte", "batch")}
+    roof = 2e-12 * numbers["ops_per_weight_byte"] * array.weight_bytes_per_s
+    return Prediction(
+        value=weight_stationary.delivered_tops(array, weight_stationary.work_of(numbers)),
+        model="weight stationary",
+        peak=array.peak_tops,
+        roofline=min(array.peak_tops, roof),
+    )
+
+
+def _load_time(q: Question) -> Prediction:
+    rows, cols = (int(n) for n in q.numbers("matrix"))
+    array = _tpu1(q)
+    value = 1e6 * weight_stationary.load_seconds(array, rows, cols)
+    return Prediction(value=value, model="weight stationary", roofline=1e6 * rows * cols / array.weight_bytes_per_s)
+
+
+_TPU1_CELL_BITS = 24.0
+"""Registers of a cell beside its sum: two weights and an activation."""
+_TPU1_DIE = 331.0
+"""mm2, an upper bound: at most half of a Haswell."""
+
+
+def _tpu1_power(q: Question, share: float) -> float:
+    return weight_stationary.power_w(_tpu1(q), share, node_nm=_node(q), die_mm2=_TPU1_DIE)
+
+
+def _busy_power(q: Question) -> Prediction:
+    array = _tpu1(q)
+    app = weight_stationary.published().get(q.text("app"), weight_stationary.published()["CNN0"])
+    numbers = {k: float(v) for k, v in app.items() if not isinstance(v, list)}
+    share = weight_stationary.delivered_tops(array, weight_stationary.work_of(numbers)) / array.peak_tops
+    return _only(_tpu1_power(q, share), "power, ungated clock")
+
+
+def _idle_share(q: Question) -> Prediction:
+    return _only(_tpu1_power(q, 0.0) / _tpu1_power(q, model_constant("tpu1_array").value), "power, ungated clock")
+
+
+def _buffers_to_compute(q: Question) -> Prediction:
+    nm = _node(q)
+    buffers = level_mm2(28.25 * MIB, nm).value
+    gates = logic("gates")
+    cell = Range.of(gates["mac"]) + Range.of(gates["register_bit"]) * _TPU1_CELL_BITS
+    cells = cell * 65536.0 * Range.of(logic("place")["array_wiring"])
+    return _only(buffers / placed_mm2(cells + Range.of(gates["epilogue_lane"]) * 256.0, nm).value, "area")
+
+
+def _nvdla(q: Question) -> Dla:
+    c, k = dla.atoms(int(q.number("macs")))
+    arriving = q.number("dram_GBps") * 1e9 * model_constant("dla_dram_efficiency").value
+    return Dla(
+        atomic_c=c,
+        atomic_k=k,
+        clock_hz=q.number("clock_Hz") if "clock_Hz" in q.inputs else 1e9,
+        buffer_bytes=1024 * q.number("conv_buffer_KB"),
+        dram_bytes_per_s=arriving,
+    )
+
+
+def _roofline_fps(shapes: Shapes, batch: float, macs_per_s: float, bytes_per_s: float) -> float:
+    """Return frames a second with every byte of weights and maps moved once."""
+    moved = sum(s.weights / batch + s.inputs + s.outputs for s in shapes)
+    return min(macs_per_s / total_macs(shapes), bytes_per_s / moved)
+
+
+def _dla_fps(q: Question) -> Prediction:
+    unit, shapes = _nvdla(q), resnet50()
+    cells = unit.macs * unit.clock_hz
+    return Prediction(
+        value=dla.frames_per_s(unit, shapes),
+        model="DLA",
+        peak=cells / total_macs(shapes),
+        roofline=_roofline_fps(shapes, 1, cells, q.number("dram_GBps") * 1e9),
+    )
+
+
+def _dla_area(q: Question) -> Prediction:
+    area = dla.area_mm2(q.number("macs"), 1024 * q.number("conv_buffer_KB"), _node(q))
+    return _only(area.value, "area of a DLA")
+
+
+def _dla_power(q: Question) -> Prediction:
+    unit, shapes = _nvdla(q), resnet50()
+    return _only(1e3 * dla.power_w(unit, shapes, dla.frames_per_s(unit, shapes), _node(q)), "power of a DLA")
+
+
+def _dla_shrink(q: Question) -> Prediction:
+    size = (1024.0, 256 * 1024.0)
+    areas = [dla.area_mm2(*size, known_node(q.number(name))).value for name in ("to_node", "from_node")]
+    return _only(areas[0] / areas[1], "area of a DLA")
+
+
+def _size(q: Question) -> tuple[int, int]:
+    """Return (height, width) of an input written 1280x768."""
+    width, _, height = q.text("input", "224x224").partition("x")
+    try:
+        return int(height), int(width)
+    except ValueError:
+        raise CostError(f"input '{q.text('input')}' is no size", hint="224x224") from None
+
+
+def _orin_shapes(q: Question) -> tuple[Shapes, float]:
+    """Return layer shapes and by how much their work exceeds that of the network asked for.
+
+    A network of which only the work is known is taken to run as well as a ResNet-34 backbone of the same input.
+    """
+    network = re.sub(r"[^a-z0-9]", "", q.text("network").lower())
+    size = _size(q)
+    if network.startswith("resnet50") or (not network and size[0] <= 256):
+        return resnet50(*size, stride_in_3x3=True), 1.0
+    shapes = resnet34(*size)
+    if network.startswith("resnet34") or not network:
+        return shapes, 1.0
+    known = {re.sub(r"[^a-z0-9]", "", name): macs for name, macs in work_macs().items()}
+    if network not in known:
+        raise CostError(f"no layer shapes of '{q.text('network')}'", hint="ResNet-34 backbone or ResNet-50")
+    return shapes, total_macs(shapes) / known[network]
+
+
+def _orin_dlas(q: Question) -> Prediction:
+    (shapes, more), n, batch = _orin_shapes(q), q.number("dlas"), int(q.number("batch"))
+    macs = int(q.number("macs_per_dla"))
+    c, k = dla.atoms(macs)
+    clock = q.number("dense_peak_TOPS") * 1e12 / (2 * n * macs)
+    bus = q.number("dram_GBps_max") * 1e9
+    one = Dla(
+        atomic_c=c,
+        atomic_k=k,
+        clock_hz=clock,
+        buffer_bytes=model_constant("orin_buffer_bytes").value,
+        dram_bytes_per_s=bus / n * model_constant("orin_dram_efficiency").value,
+    )
+    cells = n * macs * clock
+    return Prediction(
+        value=more * n * dla.frames_per_s(one, shapes, batch=batch),
+        model="DLA",
+        peak=more * cells / total_macs(shapes),
+        roofline=more * _roofline_fps(shapes, batch, cells, bus),
+    )
+
+
+def _offline(q: Question) -> Prediction:
+    peak = q.number("dense_peak_TOPS") * 1e12 / RESNET50_OPS
+    share = model_constant("orin_utilization").value
+    return Prediction(value=peak * share, model="constant share of peak", peak=peak, roofline=peak)
+
+
+def _board_energy(q: Question) -> Prediction:
+    del q
+    joules = constant("board_j_per_mac_8").value * RESNET50_OPS / 2
+    return _only(1e3 * joules, "constant energy per MAC")
+
+
+def _eyeriss(network: str, rate: float) -> Callable[[Question], Prediction]:
+    def predict(q: Question) -> Prediction:
+        fps = q.number("fps") if "fps" in q.inputs else rate
+        work = fps * total_macs(shapes_of(network, *((227, 227) if network == "alexnet" else (224, 224))))
+        watts = row_stationary.power_w(macs=168, clock_hz=200e6, macs_per_s=work, node_nm=_node(q))
+        return _only(1e3 * watts, "power, row stationary")
+
+    return predict
+
+
+def _fsd_power(q: Question) -> Prediction:
+    """Return a design's power: operands as random as can be, ports as busy as the array."""
+    nm, busy = _node(q), q.number("utilisation")
+    cells, clock = q.number("macs"), q.number("clock_Hz")
+    area = area_of(_fsd(q), node_nm=nm)
+    transport = wire_pj_per_bit_mm(nm) * constant("toggle").value * area.core.value**0.5 / 2
+    port = 8 * (q.number("read_B_per_cycle") + q.number("write_B_per_cycle")) * (wide_pj_per_bit(16384, nm) + transport)
+    gated = cells * from_45(constant("array_clock_45").value, nm)
+    dynamic = busy * clock * (cells * array_mac_pj(nm) + port + gated)
+    return _only(1e-12 * dynamic + leakage_w(area) / 2, "power")
+
+
+def _fsd(q: Question):
+    from chanzi.chip import load_chip
+
+    chip = load_chip("tesla-fsd-hw3")
+    size = int(q.number("sram_MiB") * MIB)
+    core = replace(chip.core, scratchpad=replace(chip.core.scratchpad, bytes=size))
+    return replace(chip, core=core)
+
+
+def _fsd_area(q: Question) -> Prediction:
+    return _only(area_of(_fsd(q), node_nm=_node(q)).core.value, "area of a core")
+
+
+def _fsd_utilization(q: Question) -> Prediction:
+    """Return Inception v3's on full camera frames, which is what the chip was made for."""
+    del q
+    core = load_chip("tesla-fsd-hw3").core
+    share = utilization(core, shapes_of("inception_v3", 960, 1280))
+    return Prediction(value=share, model="output stationary", peak=1.0, roofline=1.0)
+
+
+def _die(q: Question) -> Prediction:
+    size = q.number("sram_MB") * 1e6 if "sram_MB" in q.inputs else q.number("sram_MiB") * MIB
+    return _only(level_mm2(size, _node(q)).value / logic("place")["buffer_share"].value, "area from buffers")
+
+
+def _buffer_area(q: Question) -> Prediction:
+    return _only(level_mm2(q.number("sram_MiB") * MIB, _node(q)).value, "area of a buffer")
+
+
+def _cache_area(q: Question) -> Prediction:
+    return _only(level_mm2(q.number("sram_MiB_physical") * MIB, _node(q), kind="cache").value, "area of a cache")
+
+
+def _mac_energy(q: Question) -> Prediction:
+    nm = _node(q)
+    wide = "32-bit" in q.predict or "int32" in q.predict
+    return _only(mac_pj(nm) if wide else op_pj("int8_mul", nm) + op_pj("int8_add", nm), "energy per operation")
+
+
+def _mul_ratio(q: Question) -> Prediction:
+    name = re.sub(r"\W+", "_", q.predict.lower()).partition("_energy")[0] or "int8_mul"
+    nodes = (known_node(q.number("from_node")), known_node(q.number("to_node")))
+    try:
+        old, new = (op_pj(name, nm) for nm in nodes)
+    except KeyError:
+        raise CostError(f"no energy of '{name}' at two nodes", hint="int8 mul, int32 add, fp32 mul, ...") from None
+    return _only(old / new, "energy per operation")
+
+
+def _sram_access(q: Question) -> Prediction:
+    found = re.match(r"\s*(\d+)\s*([kM])i?B\s*,\s*(\d+)\s*bit", q.text("sram"), re.IGNORECASE)
+    if not found:
+        raise CostError(f"'{q.text('sram')}' is no memory", hint="1 MB, 64 bit")
+    size = int(found[1]) * (1 << 10 if found[2].lower() == "k" else MIB)
+    return _only(int(found[3]) * sram_pj_per_bit(size, _node(q)), "energy per access")
+
+
+def _training(q: Question) -> Prediction:
+    del q
+    peak = 312.0
+    share = model_constant("training_share").value * model_constant("matmul_share").value
+    return Prediction(value=peak * share, model="constant share of matmul", peak=peak, roofline=peak)
+
+
+def _silicon_per_chip(q: Question) -> Prediction:
+    return _only(q.number("wafer_USD") / q.number("good_per_wafer"), "dollars")
+
+
+def _silicon_per_good_die(q: Question) -> Prediction:
+    area, defects = q.number("area_mm2"), q.number("D0")
+    alpha = q.number("alpha") if "alpha" in q.inputs else economics()["cluster"].value
+    share = float(yield_of(area, defects, "negative-binomial", cluster=alpha))
+    return _only(q.number("wafer_USD") / (gross_dies(area) * share), "dollars")
+
+
+def _logic_die(q: Question) -> Prediction:
+    """Return the cost of a die whose repeated cores may partly fail: 12 of 144, as the H100 is sold."""
+    area, defects = q.number("area_mm2"), q.number("D0")
+    if not q.inputs.get("harvest"):
+        return _silicon_per_good_die(q)
+    repeated = economics()["core_harvest"].value
+    share = harvested_yield(area, defects, repeated=repeated, units=144, spare=12)
+    return _only(q.number("wafer_USD") / (gross_dies(area) * share), "dollars, harvested")
+
+
+def _gross(q: Question) -> Prediction:
+    diameter = q.number("diameter_mm") if "diameter_mm" in q.inputs else 300.0
+    return _only(gross_dies(q.number("area_mm2"), wafer_mm=diameter), "dollars")
+
+
+def _bill(q: Question) -> Prediction:
+    return _only(sum(q.number(name) for name in q.inputs), "dollars")
+
+
+Predictor = Callable[[Question], Prediction]
+
+PREDICTORS: tuple[tuple[str, str, Predictor], ...] = (
+    (r"", r"^(chiplet )?peak|dense int8", _identity_peak),
+    (r"", r"ridge", _ridge),
+    (r"", r"dram bandwidth", _dram_bandwidth),
+    (r"", r"sram read bandwidth", _sram_bandwidth),
+    (r"tpu_v1", r"delivered", _delivered),
+    (r"tpu_v1", r"load.*time", _load_time),
+    (r"tpu_v1", r"idle share", _idle_share),
+    (r"tpu_v1", r"busy power", _busy_power),
+    (r"tpu_v1", r"buffers:compute", _buffers_to_compute),
+    (r"nvdla", r"resnet-50 int8 fps", _dla_fps),
+    (r"nvdla", r"area ratio", _dla_shrink),
+    (r"nvdla", r"area", _dla_area),
+    (r"nvdla", r"average power", _dla_power),
+    (r"orin", r"both dlas", _orin_dlas),
+    (r"", r"resnet-50 offline", _offline),
+    (r"orin", r"wall energy per resnet-50", _board_energy),
+    (r"eyeriss", r"alexnet power", _eyeriss("alexnet", 34.7)),
+    (r"eyeriss", r"vgg-?16 power", _eyeriss("vgg16", 0.7)),
+    (r"fsd", r"power", _fsd_power),
+    (r"fsd", r"area", _fsd_area),
+    (r"fsd", r"utili[sz]ation", _fsd_utilization),
+    (r"", r"^l2 area", _cache_area),
+    (r"", r"^die area", _die),
+    (r"", r"(cmem|buffer|sram) area", _buffer_area),
+    (r"", r"energy ratio", _mul_ratio),
+    (r"", r"access energy", _sram_access),
+    (r"", r"int8 m(ac|ul)", _mac_energy),
+    (r"a100", r"tflop/s per gpu", _training),
+    (r"", r"silicon per chip", _silicon_per_chip),
+    (r"", r"silicon per good die", _silicon_per_good_die),
+    (r"", r"logic die", _logic_die),
+    (r"", r"gross dies", _gross),
+    (r"", r"unit cost", _bill),
+)
+"""(chip, question) as patterns -> predictor; the first that fits answers."""
+
+
+def predict(question: Question) -> Prediction:
+    """Return what the models say.
+
+    Raises
+    ------
+    CostError
+        No model answers such a question, or an input is missing.
+    """
+    chip, asked = question.chip.lower(), question.predict.lower()
+    for who, what, predictor in PREDICTORS:
+        if re.search(who, chip) and re.search(what, asked):
+            return predictor(question)
+    raise CostError(f"no model predicts '{question.predict}' of {question.chip}", hint="docs/results/validate.md")
+
+
+def known_questions() -> Mapping[str, str]:
+    """Return what may be asked: pattern -> what answers it."""
+    return {f"{who or '*'}: {what}": (f.__doc__ or f.__name__).splitlines()[0] for who, what, f in PREDICTORS}
