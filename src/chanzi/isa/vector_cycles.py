@@ -8,11 +8,13 @@ vertical taps, which are looked for one a cycle beside the work on the line befo
 """
 
 import numpy as np
+import numpy.typing as npt
 
 from chanzi.chip.chip import Core
 from chanzi.isa.fields import VecFlag, VecKind
 from chanzi.isa.instruction import Instruction
 
+Ints = npt.NDArray[np.int64]
 MAX_SHARE = 8
 """Accumulators a lane: neighbouring outputs that a word read can serve. Windows that need more do not slide."""
 FLOAT_ADD_CYCLES = 4
@@ -42,9 +44,8 @@ def vec_cycles(core: Core, ins: Instruction) -> int:
     if flags & VecFlag.CLAMP_EDGE:
         lines = ins.rows * max(positions * taps_y * turns, taps_y)
     else:
-        first = np.arange(ins.rows, dtype=np.int64)[:, None] * ins.y_step - ins.pad_y
-        line = first + np.arange(taps_y, dtype=np.int64) * ins.tap_y_step
-        found = ((line >= 0) & (line < ins.height)).sum(axis=1)  # vertical taps inside the map, for each output line
+        first = np.arange(ins.rows, dtype=np.int64) * ins.y_step - ins.pad_y
+        found = _between(first, ins.tap_y_step, taps_y, 0, ins.height - 1)  # vertical taps inside the map
         each = positions - inside + inside * np.maximum(found * turns, 1)
         lines = int(np.maximum(each, taps_y).sum())
     table = -(-256 // W) if flags & VecFlag.TABLE else 0
@@ -77,6 +78,15 @@ def _positions(ins: Instruction, taps_x: int) -> tuple[int, int, int]:
         low = max(-(-(ins.pad_x - ins.channels + 1) // ins.tap_x_step), 0)
         high = min((ins.pad_x + ins.width_bytes - 1) // ins.tap_x_step, count - 1)
         return count, max(high - low + 1, 0), share
-    at = np.arange(ins.columns, dtype=np.int64)[:, None] * ins.x_step - ins.pad_x
-    at = at + np.arange(taps_x, dtype=np.int64) * ins.tap_x_step
-    return at.size, int(((at > -ins.channels) & (at < ins.width_bytes)).sum()), share
+    first = np.arange(ins.columns, dtype=np.int64) * ins.x_step - ins.pad_x
+    inside = _between(first, ins.tap_x_step, taps_x, 1 - ins.channels, ins.width_bytes - 1)
+    return ins.columns * taps_x, int(inside.sum()), share
+
+
+def _between(first: Ints, step: int, taps: int, low: int, high: int) -> Ints:
+    """Return, for each `first`, how many of ``first + step * t``, t < taps, lie in low .. high (both included)."""
+    if step == 0:
+        return np.where((first >= low) & (first <= high), taps, 0)
+    below = np.clip(-((first - low) // step), 0, taps)  # the first t that is not below low
+    upto = np.clip((high - first) // step + 1, 0, taps)
+    return np.maximum(upto - below, 0)
