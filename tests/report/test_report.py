@@ -172,10 +172,10 @@ def test_page_is_one_file_and_escapes_names(run, summary, tmp_path):
     assert "<odd>" not in own
     assert "first </script>" not in own
     assert "depth<b>wise" not in own
-    for name in ("lost", "layers", "roofline", "timeline", "map", "compare"):
+    for name in ("lost", "layers", "roofline", "timeline", "map", "energy", "compare"):
         assert f'<div id="{name}">' in own
     data = json.loads(re.search(r'id="figures">(.*?)</script>', own, re.DOTALL)[1])
-    assert set(data) == {"lost", "layers", "roofline", "timeline", "map", "compare"}
+    assert set(data) == {"lost", "layers", "roofline", "timeline", "map", "energy", "compare"}
 
 
 def test_trace_is_well_formed(run, tmp_path):

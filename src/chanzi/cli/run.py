@@ -181,6 +181,7 @@ def _write(found: Any, report: Path | None, trace: Path) -> None:
 def _tables(name: str, session: Session, report: Path | None, trace: Path) -> None:
     from chanzi.cli.tables import show
     from chanzi.report import tables
+    from chanzi.report.spend import spend_of, spend_table
 
     found = summary_of(name, session)
     if found is None:
@@ -188,11 +189,14 @@ def _tables(name: str, session: Session, report: Path | None, trace: Path) -> No
         for step in session.model.host_steps:
             say(f"  {', '.join(dict.fromkeys(step.ops))}: {step.reason}")
         return
-    summary, _ = found
+    summary, runs = found
     show(tables.layer_table(summary), tables.lost_table(summary))
     if summary.host:
         show(tables.steps_table(summary))
     show(tables.totals_table(summary))
+    spend = spend_of(runs)
+    if spend is not None:
+        show(spend_table(spend))
     _write(found, report, trace)
     if report is not None:
         note(f"wrote {report} and {trace} (opens at ui.perfetto.dev)")
@@ -207,11 +211,14 @@ def _as_json(
     report: Path | None,
     trace: Path,
 ) -> dict[str, Any]:
+    from chanzi.report import spend
     from chanzi.report.summary import to_dict
 
     found = summary_of(name, session)
+    spent = None
     if found is not None:
         _write(found, report, trace)
+        spent = spend.spend_of(found[1])
     return {
         "outputs": [
             {"input": what, "values": {key: np.asarray(value).tolist() for key, value in result.items()}}
@@ -220,4 +227,5 @@ def _as_json(
         "equal_to_onnxruntime": equal,
         "rtl": [asdict(piece) | {"equal": piece.equal} for piece in session.hardware_checks],
         "summary": None if found is None else to_dict(found[0]),
+        "spend": None if spent is None else spend.to_dict(spent),
     }

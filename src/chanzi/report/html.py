@@ -11,6 +11,7 @@ from chanzi.chip.chip import Chip
 from chanzi.cost.lost import CAUSES
 from chanzi.report import figures
 from chanzi.report.figures import BOUND_COLOURS, CAUSE_COLOURS, Figure
+from chanzi.report.spend import Spend, energy_figure, facts, spend_of
 from chanzi.report.summary import ChipRun, LayerRow, Summary
 from chanzi.report.tables import number, rate, seconds, totals
 
@@ -52,6 +53,9 @@ def render(summary: Summary, runs: Sequence[ChipRun], *, others: Sequence[Summar
         drawn["map"] = next(iter(maps.values()))
     if others:
         drawn["compare"] = figures.compare([summary, *others])
+    spend = spend_of(runs)
+    if spend is not None:
+        drawn["energy"] = energy_figure(spend)
     body = "".join(
         (
             _tiles(summary),
@@ -61,6 +65,7 @@ def render(summary: Summary, runs: Sequence[ChipRun], *, others: Sequence[Summar
             _section("Roofline", _ROOFLINE, _figure("roofline")),
             _section("Timeline", _TIMELINE, _figure("timeline")),
             _map(maps),
+            _spend(spend),
             _steps(summary),
             _facts(summary),
         )
@@ -103,6 +108,10 @@ _ROOFLINE = (
 _TIMELINE = (
     "When each engine works: the array while it is fed, the vector unit while it reads, LOAD and STORE while they hold "
     "the DRAM bus. Neighbouring layers differ in colour. Drag to zoom in, double-click to see all again."
+)
+_SPEND = (
+    "Modelled, not measured: events counted in this run times what each costs at the chip's node, and the blocks "
+    "of the chip as `chanzi cost` counts them. For published chips the model's power is 0.6 to 1.2 times the published."
 )
 _MAP = (
     "Which bytes of the scratchpad are in use when. Weights that stay resident lie there for the whole frame; feature "
@@ -244,6 +253,13 @@ def _steps(summary: Summary) -> str:
         "The network in the order in which it runs. Nothing is approximated: what the chip cannot do, the host does."
     )
     return _section("Steps", caption, _table(heads, rows))
+
+
+def _spend(spend: Spend | None) -> str:
+    if spend is None:
+        return ""
+    rows = [(_text(name), _text(text)) for name, text in facts(spend)]
+    return _section("Watts, mm² and dollars", _SPEND, _table((("", False), ("", False)), rows), _figure("energy"))
 
 
 def _facts(summary: Summary) -> str:
