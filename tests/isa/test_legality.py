@@ -66,6 +66,8 @@ def test_a_sound_instruction_is_legal(ins):
         (DOT, {"flags": int(DotFlag.BIAS), "bias_base": 1026}, "bias_base 1026 is no multiple"),
         (VEC, {"line_stride": 17}, "line_stride 17 is no multiple"),
         (VEC, {"flags": int(VecFlag.CLAMP_EDGE), "width_bytes": 3}, "no edge pixel"),
+        (VEC, {"flags": int(VecFlag.CLAMP_EDGE), "width_bytes": 14}, "the edge pixel at byte 10 is at no multiple"),
+        (VEC, {"kind": int(VecKind.MAC), "taps_x": 2, "channels": 3, "weight_base": 512}, "no whole atoms"),
         (VEC, {"kind": int(VecKind.SOFTMAX), "flags": int(VecFlag.TABLE)}, "flag TABLE does not go"),
         (LOAD, {"base": 6}, "base 6 is no multiple"),
         (DOT, {"flags": int(DotFlag.HOLD), "a_count": 5}, "one tile"),

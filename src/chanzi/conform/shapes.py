@@ -264,6 +264,12 @@ def _vec(draw: Draw, core: Core, block: Region, regions: Sequence[Region]) -> In
         taps_y = draw.between(1, 16)
         taps_x = draw.between(1, MAX_WEIGHT_TAPS // taps_y)
         taps_y, taps_x = draw.choice([(taps_y, taps_x), (taps_x, taps_y)])
+    if kind == VecKind.MAC and taps_y * taps_x > 1:  # a tap's weights are whole atoms
+        channels = -(-channels // atom) * atom
+        if flags & VecFlag.CLAMP_EDGE and channels > int(fields["width_bytes"]):
+            return None
+    if flags & VecFlag.CLAMP_EDGE:  # the edge pixel too
+        fields["width_bytes"] -= (int(fields["width_bytes"]) - channels) % atom
     out = _grid(draw, out_region, atom, channels, (0, rows - 1), columns)
     if out is None:
         return None

@@ -254,6 +254,9 @@ def _vec(core: Core, ins: Instruction) -> list[Rule]:
     rules += coordinate_rules(core, ins)
     inside = ins.width_bytes >= ins.channels or not ins.flags & VecFlag.CLAMP_EDGE
     rules.append((inside, f"a line of {ins.width_bytes} bytes has no edge pixel of {ins.channels} channels"))
+    if ins.flags & VecFlag.CLAMP_EDGE:
+        right = ins.width_bytes - ins.channels
+        rules.append((right % core.atom_bytes == 0, f"the edge pixel at byte {right} is at no multiple of an atom"))
     for flag, of in parameters.items():
         rules.append((not ins.flags & flag or ins.kind in of, f"flag {flag.name} does not go with kind {ins.kind}"))
     if ins.kind in (VecKind.ADD, VecKind.MUL):
@@ -262,6 +265,8 @@ def _vec(core: Core, ins: Instruction) -> list[Rule]:
             rules += _aligned(core, ins, ("second_base", "second_y", "second_x"))
     if ins.kind == VecKind.MAC:
         rules.append((taps <= MAX_WEIGHT_TAPS, f"weights of {taps} taps; at most {MAX_WEIGHT_TAPS}"))
+        whole = taps == 1 or ins.channels % core.atom_bytes == 0
+        rules.append((whole, f"weights of {ins.channels} channels a tap are no whole atoms"))
         rules.append(_zero_point(ins, "weight_zero", "weight_signed"))
         rules += _aligned(core, ins, ("weight_base",))
     if ins.kind == VecKind.SOFTMAX:

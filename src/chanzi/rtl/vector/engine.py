@@ -55,6 +55,10 @@ class VectorEngine(Component):
             asked = getattr(softmax, f"ask_{name}", None)
             m.d.sync += later.eq(read if asked is None else Mux(softmax.busy, asked, read))
             m.d.comb += [port.en.eq(later[AB]), port.addr.eq(later[:AB]), getattr(lanes, name).eq(port.data)]
+            if name == "second":  # one byte for all channels, which may lie inside an atom
+                skip = delay(m, later[: (core.atom_bytes - 1).bit_length()], READ_LATENCY, "skip")
+                m.d.comb += port.addr.eq(later[:AB] & ~(core.atom_bytes - 1))
+                m.d.comb += lanes.second[:8].eq(port.data[: 8 * core.atom_bytes].word_select(skip, 8))
         for i in range(STEP_LATENCY):
             later = Signal(step.shape(), name=f"step_before_{i}")
             m.d.sync += later.eq(step)
