@@ -159,15 +159,12 @@ def build(verilog: str, *, top: str, ports: Ports, extra: str = "", optimize: st
         command += ["-O3", "--x-assign", "fast", "--x-initial", "0", "--no-assert", "-Wno-fatal", "-Wno-lint"]
         command += ["--trace-vcd"] if trace else []
         _call(command, work, {"VERILATOR_ROOT": str(root)}, "Verilator")
-        include = root / "include"
-        sources = [*sorted((work / "made").glob("*.cpp")), work / "wrapper.cpp", include / "verilated.cpp"]
-        sources += [include / "verilated_threads.cpp"] + ([include / "verilated_vcd_c.cpp"] if trace else [])
-        defines = [f"-DVM_{name}=0" for name in ("COVERAGE", "SC")] + [f"-DVM_TRACE={int(trace)}", "-DVL_TIME_CONTEXT"]
-        defines += [f"-DVM_TRACE_VCD={int(trace)}", "-DVM_TRACE_FST=0", "-DVM_TRACE_SAIF=0"]
-        includes = [f"-I{include}", f"-I{include / 'vltstd'}", f"-I{work / 'made'}"]
+        includes, defines = _headers(root, work / "made"), _defines(trace)
+        sources = [*sorted((work / "made").glob("*.cpp")), work / "wrapper.cpp"]
         made = work / "model.so"
+        runtime = _runtime(root, flags, trace)
         _call(
-            [*_compiler(), *flags, *defines, *includes, *map(str, sources), "-o", str(made)],
+            [*_compiler(), *flags, *defines, *includes, *map(str, [*sources, *runtime]), "-o", str(made)],
             work,
             {},
             "the C++ compiler",
@@ -176,6 +173,32 @@ def build(verilog: str, *, top: str, ports: Ports, extra: str = "", optimize: st
         shutil.copy(made, part)
         part.replace(target)
     return target
+
+
+def _headers(root: Path, made: Path) -> list[str]:
+    include = root / "include"
+    return [f"-I{include}", f"-I{include / 'vltstd'}", f"-I{made}"]
+
+
+def _defines(trace: bool) -> list[str]:
+    defines = [f"-DVM_{name}=0" for name in ("COVERAGE", "SC")] + [f"-DVM_TRACE={int(trace)}", "-DVL_TIME_CONTEXT"]
+    return [*defines, f"-DVM_TRACE_VCD={int(trace)}", "-DVM_TRACE_FST=0", "-DVM_TRACE_SAIF=0"]
+
+
+def _runtime(root: Path, flags: list[str], trace: bool) -> list[Path]:
+    """Return the objects of what all models share, compiled unless they were before: half of a small model's build."""
+    parts = (" ".join(flags), version("verilator"), str(trace), _compiler_stamp(), _processor())
+    folder = cache_dir() / "verilator" / f"runtime-{hashlib.sha256(chr(0).join(parts).encode()).hexdigest()[:32]}"
+    folder.mkdir(parents=True, exist_ok=True)
+    names = ["verilated", "verilated_threads", *(["verilated_vcd_c"] if trace else [])]
+    plain = [flag for flag in flags if flag != "-shared"]
+    for name in names:
+        target, part = folder / f"{name}.o", folder / f"{name}.{os.getpid()}.part"
+        if not target.exists():
+            command = [*_compiler(), *plain, *_defines(trace), *_headers(root, root / "include"), "-c"]
+            _call([*command, str(root / "include" / f"{name}.cpp"), "-o", str(part)], folder, {}, "the C++ compiler")
+            part.replace(target)
+    return [folder / f"{name}.o" for name in names]
 
 
 def _wrapper(ports: Ports, extra: str) -> str:
