@@ -34,6 +34,9 @@ EVENTS = {
 """Every event with its meaning, in the order of `Counts.layers`."""
 
 _AT = {name: i for i, name in enumerate(EVENTS)}
+_BIAS, _SCALE, _TABLE = int(DotFlag.BIAS), int(DotFlag.COLUMN_SCALE), int(DotFlag.TABLE)
+_HOLD, _RAW, _RESIDUAL = int(DotFlag.HOLD), int(DotFlag.RAW), int(DotFlag.ADD | DotFlag.MUL)
+"""Plain integers: testing an enumeration's flags took most of the time of counting."""
 _SOFTMAX_FLOPS = 24
 """Float operations of one element of a softmax: exponential, sum, reciprocal, product."""
 
@@ -63,13 +66,10 @@ def count_events(chip: Chip, segment: Segment, timing: Timing) -> Counts:
         raise ValueError("a cold run is setup and frame; ask for each")
     codes = [core.setup if timing.part == "setup" else core.frame for core in segment.cores]
     n_layers = max(len(segment.layers), int(timing.layer.max(initial=-1)) + 1)
-    counts = np.zeros((n_layers, len(EVENTS)))
-    known: dict[Instruction, npt.NDArray[np.float64]] = {}
+    rows = [[0.0] * len(EVENTS) for _ in range(n_layers)]
     for core, index, layer in zip(timing.core.tolist(), timing.index.tolist(), timing.layer.tolist(), strict=True):
-        ins = codes[core][index]
-        if ins not in known:
-            known[ins] = _count(chip.core, ins)
-        counts[layer] += known[ins]
+        _count(chip.core, codes[core][index], rows[layer])
+    counts = np.array(rows).reshape(n_layers, len(EVENTS))
     array = timing.engine == Engine.ARRAY
     busy = (timing.busy_end - timing.busy_begin)[array]
     np.add.at(counts[:, _AT["array_cycles"]], timing.layer[array], busy)
@@ -87,8 +87,8 @@ def _split_padding(counts: npt.NDArray[np.float64], segment: Segment) -> None:
             counts[i, _AT["macs"]], counts[i, _AT["zero_macs"]] = wanted, done - wanted
 
 
-def _count(core: Core, ins: Instruction) -> npt.NDArray[np.float64]:
-    row = np.zeros(len(EVENTS))
+def _count(core: Core, ins: Instruction, row: list[float]) -> None:
+    """Add an instruction's events to a layer's row."""
 
     def add(event: str, n: float) -> None:
         row[_AT[event]] += n
@@ -101,7 +101,6 @@ def _count(core: Core, ins: Instruction) -> npt.NDArray[np.float64]:
     elif ins.opcode in (Opcode.LOAD, Opcode.STORE):
         words = ins.count1 * ins.count2 * -(-ins.run // core.port_bytes)
         add("writes" if ins.opcode == Opcode.LOAD else "reads", words)
-    return row
 
 
 def _dot(core: Core, ins: Instruction, add: Callable[[str, float], None]) -> None:
@@ -113,17 +112,17 @@ def _dot(core: Core, ins: Instruction, add: Callable[[str, float], None]) -> Non
     add("macs", ins.a_count * ins.b_count * K)
     add("operand_bytes", K * (ins.a_count * n_tiles + ins.b_count * m_tiles))
     add("reads", ins.a_count * n_tiles * a_words + ins.b_count * m_tiles * b_words)
-    flags = ins.flags
-    if flags & DotFlag.HOLD:
+    flags = int(ins.flags)
+    if flags & _HOLD:
         return
-    per_column = bool(flags & DotFlag.BIAS) + bool(flags & DotFlag.COLUMN_SCALE)
-    add("reads", per_column * -(-4 * ins.b_count // W) + (-(-256 // W) if flags & DotFlag.TABLE else 0))
+    per_column = bool(flags & _BIAS) + bool(flags & _SCALE)
+    add("reads", per_column * -(-4 * ins.b_count // W) + (-(-256 // W) if flags & _TABLE else 0))
     outputs = ins.a_count * ins.b_count
     add("sums", outputs)
-    if flags & DotFlag.RAW:
+    if flags & _RAW:
         add("writes", ins.a_count * n_tiles * -(-4 * min(D, ins.b_count) // W))
         return
-    residual = bool(flags & (DotFlag.ADD | DotFlag.MUL))
+    residual = bool(flags & _RESIDUAL)
     add("writes", ins.a_count * n_tiles)
     add("reads", ins.a_count * n_tiles * residual)
     add("epilogue_flops", outputs * (2 + 4 * residual))

@@ -185,4 +185,5 @@ def energy_figure(spend: Spend) -> Figure:
 
 def to_dict(spend: Spend) -> dict[str, object]:
     """Return everything as plain values."""
-    return asdict(spend)
+    plain: dict[str, object] = {**asdict(spend)}
+    return plain
