@@ -197,7 +197,7 @@ def _dot(
     flags = DotFlag.CONTINUE if held is not None else 0
     if keep:
         flags |= DotFlag.HOLD
-    elif draw.chance(0.12):
+    elif draw.chance(0.12 if held is None else 0.4):  # kept sums are seen best where nothing clips them
         flags |= DotFlag.RAW | draw.flags(DotFlag.BIAS)
     else:
         flags |= draw.flags(DotFlag.BIAS, DotFlag.COLUMN_SCALE, DotFlag.TABLE)
@@ -274,9 +274,12 @@ def _vec(draw: Draw, core: Core, block: Region, regions: Sequence[Region]) -> In
     if out is None:
         return None
     signed, second_signed, weight_signed = (draw.between(0, 1) for _ in range(3))
-    second_y, second_x = (atom * draw.between(0, 3) for _ in range(2))
-    if (rows - 1) * second_y + (columns - 1) * second_x + channels > second.size:
+    grain = 1 if flags & VecFlag.SCALAR and kind in (VecKind.ADD, VecKind.MUL) else atom
+    second_y, second_x = (grain * draw.between(0, 3 * atom // grain) for _ in range(2))
+    second_low = second.low + grain * draw.between(0, atom // grain)
+    if second_low + (rows - 1) * second_y + (columns - 1) * second_x + channels > second.high:
         second_y = second_x = 0
+        second_low = second.low
         if channels > second.size:
             return None
     fields |= _steps(draw, atom, channels) | _parameters(draw, block) | _result(draw)
@@ -290,7 +293,7 @@ def _vec(draw: Draw, core: Core, block: Region, regions: Sequence[Region]) -> In
         "rows": rows,
         "columns": columns,
         "channels": channels,
-        "second_base": second.low,
+        "second_base": second_low,
         "second_y": second_y,
         "second_x": second_x,
         "second_signed": second_signed,

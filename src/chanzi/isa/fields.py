@@ -196,7 +196,7 @@ VEC = (
     Field("base", "u4", "operand: address of line 0, byte 0"),
     Field("line_stride", "u4", "operand: bytes from a line to the next"),
     Field("height", "u4", "operand: lines that exist"),
-    Field("width_bytes", "u4", "operand: bytes of a line that exist"),
+    Field("width_bytes", "u4", "operand: bytes of a line that exist; with CLAMP_EDGE whole atoms more than `channels`"),
     Field("x_step", "u4", "operand: bytes from an output pixel's window to the next"),
     Field("tap_x_step", "u4", "operand: bytes from a horizontal tap to the next"),
     Field("pad_x", "i4", "operand: bytes the first window lies left of byte 0"),
@@ -219,7 +219,11 @@ VEC = (
     Field("weight_signed", "u1", "MAC: 1 where weights are int8"),
     Field("weight_zero", "i2", "MAC: zero point of the weights"),
     *_REQUANTIZE,
-    Field("weight_base", "u4", "MAC: weights, [tap y][tap x][channel], one byte each, at most 128 taps"),
+    Field(
+        "weight_base",
+        "u4",
+        "MAC: weights, [tap y][tap x][channel], one byte each, at most 128 taps; channels are whole atoms if taps > 1",
+    ),
     Field("scale_a", "f4", "ADD: factor of the operand"),
     Field("scale_b", "f4", "ADD: factor of the second operand"),
 )
