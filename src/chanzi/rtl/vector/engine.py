@@ -1,14 +1,12 @@
 """The vector engine: takes a VEC, walks over its words, hands each word to the lanes with what to do with it."""
 
-from amaranth import Module, Mux, Signal, signed, unsigned
+from amaranth import Cat, Module, Mux, Signal, Value, signed, unsigned
 from amaranth.lib import data
-from amaranth.lib.memory import Memory
 from amaranth.lib.wiring import Component, In, Out
 
 from chanzi.chip.chip import Core
 from chanzi.isa.cycles import VECTOR_LATENCY_CYCLES as LATENCY_CYCLES
 from chanzi.isa.fields import VecFlag, VecKind
-from chanzi.isa.legality import MAX_WEIGHT_TAPS
 from chanzi.isa.vector_cycles import MAX_SHARE
 from chanzi.rtl.descriptor import address_bits, coordinate_bits, vec_layout
 from chanzi.rtl.lane import delay
@@ -128,47 +126,42 @@ class VectorEngine(Component):
                 m.d.comb += [self.setup.eq(next_block < d.channels), over.eq(next_block >= d.channels)]
 
     def _scan(self, m: Module) -> None:
-        """Find the vertical taps inside the map of the next line, one a cycle, while this one is walked."""
-        core, d, AB = self.core, self.d, address_bits(self.core)
-        coordinate = signed(coordinate_bits(core))
-        entry = data.StructLayout({"address": AB, "weight": TAP_BITS})
-        depth = 2 * MAX_WEIGHT_TAPS
-        memory = m.submodules.lines = Memory(shape=entry, depth=depth, init=[])
-        write, self.lines = memory.write_port(), memory.read_port(domain="comb")
-        self.half = Signal()  # of the memory: what this line uses
-        left, found, first = Signal(16), Signal(8), Signal(coordinate)
-        at, address, start = Signal(coordinate), Signal(AB), Signal(AB)
-        weight = Signal(TAP_BITS)
-        # with CLAMP_EDGE the address stays with the nearest line
-        above, below = at < 0, at >= d.height
-        inside = self.clamps | ~(above | below)
-        last = Signal(AB)
-        m.d.comb += last.eq(d.bottom - d.line_stride)
-        nearest = Mux(self.clamps & above, d.base, Mux(self.clamps & below, last, address))
+        """Find the vertical taps inside the map of the next line, one a cycle, while this one is walked.
+
+        They follow each other, for lines only go down: the first one and their number are all there is to know.
+        """
+        d, AB = self.d, address_bits(self.core)
+        coordinate = signed(coordinate_bits(self.core))
+        place = data.StructLayout({"line": coordinate, "address": AB, "weight": TAP_BITS})
+        now, kept = Signal(place), Signal(place)
+        left, found, first, start = Signal(16), Signal(16), Signal(coordinate), Signal(AB)
         taken = Signal()
-        m.d.comb += [
-            taken.eq((left != 0) & inside),
-            write.en.eq(taken),
-            write.addr.eq(found[:7] | (~self.half << 7)),
-            write.data.address.eq(nearest),
-            write.data.weight.eq(weight),
-        ]
-        self.found = Signal(8)
+        inside = self.clamps | ((now.line >= 0) & (now.line < d.height))
+        m.d.comb += taken.eq((left != 0) & inside)
+        self.first_inside = Signal(place)  # of the next line
+        m.d.comb += self.first_inside.eq(Mux(found == 0, now, kept))
+        m.d.sync += kept.eq(self.first_inside)
+        self.found = Signal(16)
         m.d.comb += self.found.eq(found + taken)
         self.scanned = Signal()
         m.d.comb += self.scanned.eq(left <= 1)
         with m.If(left != 0):
-            m.d.sync += [left.eq(left - 1), found.eq(self.found), weight.eq(weight + self.taps_x)]
-            m.d.sync += [at.eq(at + d.tap_y_step), address.eq(address + d.tap_line)]
-        self.taps_inside = Signal(8)
-        restart = self.setup | self.parameters_done | self.line_done
-        with m.If(restart):
-            m.d.sync += [left.eq(self.taps_y), found.eq(0), weight.eq(0)]
+            m.d.sync += [left.eq(left - 1), found.eq(self.found), now.eq(self._below(now))]
+        with m.If(self.setup | self.parameters_done | self.line_done):
             line = Mux(self.setup, -d.pad_y, first + d.y_step)
             begin = Mux(self.setup, d.start, start + d.line_step)
-            m.d.sync += [first.eq(line), at.eq(line), start.eq(begin), address.eq(begin)]
+            m.d.sync += [left.eq(self.taps_y), found.eq(0), now.weight.eq(0)]
+            m.d.sync += [first.eq(line), now.line.eq(line), start.eq(begin), now.address.eq(begin)]
+        self.taps_inside, self.top = Signal(16), Signal(place)  # of this line
         with m.If(self.parameters_done | self.line_done):
-            m.d.sync += [self.half.eq(~self.half), self.taps_inside.eq(self.found)]
+            m.d.sync += [self.top.eq(self.first_inside), self.taps_inside.eq(self.found)]
+
+    def _below(self, place: data.View) -> Value:
+        """Return the place of the next vertical tap."""
+        d = self.d
+        line = (place.line + d.tap_y_step)[: len(place.line)]
+        address = (place.address + d.tap_line)[: len(place.address)]
+        return Cat(line, address, (place.weight + self.taps_x)[:TAP_BITS])
 
     def _parameters(self, m: Module) -> None:  # noqa: PLR0915 - as `_line`
         """Ask for table, biases, multipliers and weights, a word a cycle."""
@@ -258,7 +251,7 @@ class VectorEngine(Component):
         core, d, AB = self.core, self.d, address_bits(self.core)
         coordinate, step = signed(coordinate_bits(core) + 1), self.step
         window, at = Signal(coordinate), Signal(coordinate)  # byte of this output's window, of this position
-        tap, phase, low_age, low_tap = Signal(8), Signal(16), Signal(5), Signal(16)
+        tap, phase, low_age, low_tap = Signal(16), Signal(16), Signal(5), Signal(16)
         until, column, fresh = Signal(16), Signal(d.columns.shape()), Signal()
         names = ("out_line", "out", "second_line", "second_at")
         out_line, out, second_line, second = (Signal(AB, name=n) for n in names)
@@ -277,8 +270,11 @@ class VectorEngine(Component):
         begins = Signal()  # a line
         waiting = Signal()  # walked, but the next line's taps are not found yet
         walks = self.line & ~waiting
-        m.d.comb += self.lines.addr.eq(tap[:7] | (self.half << 7))
-        line_address, row = self.lines.data.address, self.lines.data.weight
+        at_tap = Signal(self.top.shape())
+        row = at_tap.weight
+        # with CLAMP_EDGE the address stays with the nearest line
+        line_address = Mux(self.clamps & (at_tap.line >= d.height), d.bottom - d.line_stride, at_tap.address)
+        line_address = Mux(self.clamps & (at_tap.line < 0), d.base, line_address)
         operand, from_second = Signal(AB), Signal(AB)
         m.d.comb += operand.eq(line_address + nearest + self.block)
         scalar = (d.flags & VecFlag.SCALAR) != 0
@@ -310,9 +306,9 @@ class VectorEngine(Component):
                 m.d.sync += [low_age.eq(low_age + core.taps_per_lane)]
                 m.d.sync += low_tap.eq(low_tap + core.taps_per_lane * self.stride)
                 with m.If(ends_turns):
-                    m.d.sync += [low_age.eq(0), low_tap.eq(0), tap.eq(tap + 1)]
+                    m.d.sync += [low_age.eq(0), low_tap.eq(0), tap.eq(tap + 1), at_tap.eq(self._below(at_tap))]
             with m.Else():
-                m.d.sync += [low_age.eq(0), low_tap.eq(0), tap.eq(0)]
+                m.d.sync += [low_age.eq(0), low_tap.eq(0), tap.eq(0), at_tap.eq(self.top)]
                 m.d.sync += [until.eq(until - 1), phase.eq(phase + 1), at.eq(at + d.tap_x_step)]
                 with m.If(phase == self.stride - 1):
                     m.d.sync += [phase.eq(0), window.eq(window + d.x_step), at.eq(window + d.x_step)]
@@ -323,7 +319,7 @@ class VectorEngine(Component):
         with m.If(walks & finishes):
             m.d.sync += waiting.eq(1)
         with m.If(self.line_done | self.parameters_done):
-            m.d.sync += [waiting.eq(0), fresh.eq(1), begins.eq(1), phase.eq(0), tap.eq(0)]
+            m.d.sync += [waiting.eq(0), fresh.eq(1), begins.eq(1), phase.eq(0), tap.eq(0), at_tap.eq(self.first_inside)]
             m.d.sync += [window.eq(-d.pad_x), at.eq(-d.pad_x)]
             m.d.sync += [low_age.eq(0), low_tap.eq(0), until.eq(self.taps_x - 1), column.eq(0)]
             next_out, next_second = Signal(AB), Signal(AB)
