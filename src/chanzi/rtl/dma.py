@@ -17,7 +17,6 @@ from amaranth.lib import fifo, wiring
 from amaranth.lib.wiring import In, Out
 
 from chanzi.chip.chip import Chip
-from chanzi.errors import ChipError
 from chanzi.rtl.axi import ADDRESS_BITS, load_link, store_link
 from chanzi.rtl.descriptor import address_bits, dma_layout
 from chanzi.rtl.ports import READ_LATENCY, engine_port, read_port, write_port
@@ -28,15 +27,6 @@ _LOAD_ASKS = 1
 """Cycles for which a transfer is held before it asks for its place in line: its first burst is ready then."""
 _STORE_ASKS = 5
 """The same: its first word is there when its turn comes, at the earliest."""
-
-
-def refuse_unbuildable(chip: Chip) -> None:
-    """Raise ChipError where the engines cannot serve the chip's bus."""
-    if chip.dram.beat_bytes > chip.core.port_bytes:
-        raise ChipError(
-            f"dram.beat_bytes {chip.dram.beat_bytes} is more than core.port_bytes {chip.core.port_bytes}",
-            hint="the DMA engines move at most a scratchpad word a cycle: choose a narrower bus or a wider port",
-        )
 
 
 class _Runs:
@@ -120,7 +110,6 @@ class _Engine(wiring.Component):
     """What both engines share: the next transfer, its place in line, its bursts; the one whose data flow."""
 
     def __init__(self, chip: Chip, ports: dict[str, object]) -> None:
-        refuse_unbuildable(chip)
         self.chip = chip
         super().__init__({"port": In(engine_port(dma_layout(chip))), **ports})
 
@@ -234,6 +223,7 @@ class StoreEngine(_Engine):
         low = (atom - 1) if beat < atom else 0
         go = Signal()
         m.d.comb += [go.eq(active & (room != 0)), self.read.en.eq(go), self.read.addr.eq(here & ~(atom - 1))]
+        m.d.comb += self.read.need.eq((here & low) + Mux(left < beat, left, beat))
         m.d.sync += room.eq(room - go + (words.r_en & words.r_rdy))
         arrived, shift = go, here & low
         for stage in range(READ_LATENCY):

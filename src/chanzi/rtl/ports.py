@@ -10,8 +10,13 @@ READ_LATENCY = 3
 
 
 def read_port(core: Core) -> Signature:
-    """Return a scratchpad read port, seen from the engine: `data` is valid READ_LATENCY cycles after `en`."""
-    return Signature({"addr": Out(address_bits(core)), "en": Out(1), "data": In(8 * core.port_bytes)})
+    """Return a scratchpad read port, seen from the engine: `data` is valid READ_LATENCY cycles after `en`.
+
+    `need` is how many bytes of the word, from its first on, the engine uses; 0 means all.
+    """
+    word = core.port_bytes
+    need = Out(range(word + 1))
+    return Signature({"addr": Out(address_bits(core)), "en": Out(1), "need": need, "data": In(8 * word)})
 
 
 def write_port(core: Core) -> Signature:
