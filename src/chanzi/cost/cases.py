@@ -24,6 +24,7 @@ _MAX_BYTES = 1 << 20
 class Question(msgspec.Struct, frozen=True, kw_only=True):
     """What a model is asked: everything of a case but the answer."""
 
+    id: str
     chip: str
     predict: str
     unit: str
@@ -95,7 +96,7 @@ class Case(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     @property
     def question(self) -> Question:
         """The case without its answer."""
-        return Question(chip=self.chip, predict=self.predict, unit=self.unit, inputs=self.inputs)
+        return Question(id=self.id, chip=self.chip, predict=self.predict, unit=self.unit, inputs=self.inputs)
 
     def error(self, predicted: float) -> float:
         """Return the relative error; 0 inside a range, and on the right side of a bound."""

@@ -6,7 +6,7 @@ peak (to be multiplied by a constant utilization) and roofline.
 
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from chanzi.chip import load_chip
 from chanzi.cost import dla, row_stationary, weight_stationary
@@ -15,58 +15,50 @@ from chanzi.cost.cases import Question
 from chanzi.cost.dla import Dla, model_constant
 from chanzi.cost.dollars import economics, gross_dies, harvested_yield, yield_of
 from chanzi.cost.energy import array_mac_pj, leakage_w
-from chanzi.cost.foreign import work_macs
+from chanzi.cost.foreign import foreign_chip, work_macs
+from chanzi.cost.general import GENERAL, MIB, Prediction, Predictor, node_of, only
 from chanzi.cost.output_stationary import utilization
 from chanzi.cost.shapes import Shapes, resnet34, resnet50, shapes_of, total_macs
 from chanzi.cost.tech import (
     constant,
     from_45,
     known_node,
-    mac_pj,
-    op_pj,
-    sram_pj_per_bit,
     wide_pj_per_bit,
     wire_pj_per_bit_mm,
 )
 from chanzi.cost.weight_stationary import WeightStationary
 from chanzi.errors import CostError
 
-MIB = 1 << 20
 RESNET50_OPS = 8.2e9
 """Operations of a ResNet-50 frame as MLPerf counts them."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Prediction:
-    """A value in the question's unit; for speeds also peak and roofline in the same unit."""
-
-    value: float
-    model: str
-    peak: float | None = None
-    roofline: float | None = None
-
-
-def _only(value: float, model: str) -> Prediction:
-    return Prediction(value=value, model=model)
-
-
-def _node(question: Question) -> int:
-    return known_node(question.number("node"))
 
 
 def _identity_peak(q: Question) -> Prediction:
     """Return cells x clock x 2, or operations a cycle x clock, in the unit's prefix."""
     x = q.inputs
     if "peak_TFLOPS" in x:
-        return _only(q.number("d1") * q.number("peak_TFLOPS") * 1e12 / _prefix(q.unit), "definition")
+        return only(q.number("d1") * q.number("peak_TFLOPS") * 1e12 / _prefix(q.unit), "definition")
     cells = 1.0
-    for name in ("units", "dla", "mxu", "pe", "tensor_cores", "nodes", "rows", "cols", "macs", "fma", "flop_per_cycle"):
+    for name in (
+        "units",
+        "chiplets",
+        "dla",
+        "mxu",
+        "pe",
+        "tensor_cores",
+        "nodes",
+        "rows",
+        "cols",
+        "macs",
+        "fma",
+        "flop_per_cycle",
+    ):
         if name in x:
             cells *= q.number(name)
     if "n" in x:
         cells *= q.number("n") ** 2
     per = 1.0 if "flop_per_cycle" in x else 2.0
-    return _only(per * cells * q.number("clock_Hz") / _prefix(q.unit), "definition")
+    return only(per * cells * q.number("clock_Hz") / _prefix(q.unit), "definition")
 
 
 def _prefix(unit: str) -> float:
@@ -77,15 +69,15 @@ def _prefix(unit: str) -> float:
 
 
 def _ridge(q: Question) -> Prediction:
-    return _only(q.number("peak_TOPS") * 1e12 / 2 / (q.number("weight_bw_GBps") * 1e9), "definition")
+    return only(q.number("peak_TOPS") * 1e12 / 2 / (q.number("weight_bw_GBps") * 1e9), "definition")
 
 
 def _dram_bandwidth(q: Question) -> Prediction:
-    return _only(q.number("bus_bit") / 8 * q.number("rate_MTps") * 1e6 / _prefix(q.unit), "definition")
+    return only(q.number("bus_bit") / 8 * q.number("rate_MTps") * 1e6 / _prefix(q.unit), "definition")
 
 
 def _sram_bandwidth(q: Question) -> Prediction:
-    return _only(q.number("read_B_per_cycle") * q.number("clock_Hz") / _prefix(q.unit), "definition")
+    return only(q.number("read_B_per_cycle") * q.number("clock_Hz") / _prefix(q.unit), "definition")
 
 
 def _tpu1(q: Question) -> WeightStationary:
@@ -120,7 +112,7 @@ _TPU1_DIE = 331.0
 
 
 def _tpu1_power(q: Question, share: float) -> float:
-    return weight_stationary.power_w(_tpu1(q), share, node_nm=_node(q), die_mm2=_TPU1_DIE)
+    return weight_stationary.power_w(_tpu1(q), share, node_nm=node_of(q), die_mm2=_TPU1_DIE)
 
 
 def _busy_power(q: Question) -> Prediction:
@@ -128,20 +120,20 @@ def _busy_power(q: Question) -> Prediction:
     app = weight_stationary.published().get(q.text("app"), weight_stationary.published()["CNN0"])
     numbers = {k: float(v) for k, v in app.items() if not isinstance(v, list)}
     share = weight_stationary.delivered_tops(array, weight_stationary.work_of(numbers)) / array.peak_tops
-    return _only(_tpu1_power(q, share), "power, ungated clock")
+    return only(_tpu1_power(q, share), "power, ungated clock")
 
 
 def _idle_share(q: Question) -> Prediction:
-    return _only(_tpu1_power(q, 0.0) / _tpu1_power(q, model_constant("tpu1_array").value), "power, ungated clock")
+    return only(_tpu1_power(q, 0.0) / _tpu1_power(q, model_constant("tpu1_array").value), "power, ungated clock")
 
 
 def _buffers_to_compute(q: Question) -> Prediction:
-    nm = _node(q)
+    nm = node_of(q)
     buffers = level_mm2(28.25 * MIB, nm).value
     gates = logic("gates")
     cell = Range.of(gates["mac"]) + Range.of(gates["register_bit"]) * _TPU1_CELL_BITS
     cells = cell * 65536.0 * Range.of(logic("place")["array_wiring"])
-    return _only(buffers / placed_mm2(cells + Range.of(gates["epilogue_lane"]) * 256.0, nm).value, "area")
+    return only(buffers / placed_mm2(cells + Range.of(gates["epilogue_lane"]) * 256.0, nm).value, "area")
 
 
 def _nvdla(q: Question) -> Dla:
@@ -174,19 +166,19 @@ def _dla_fps(q: Question) -> Prediction:
 
 
 def _dla_area(q: Question) -> Prediction:
-    area = dla.area_mm2(q.number("macs"), 1024 * q.number("conv_buffer_KB"), _node(q))
-    return _only(area.value, "area of a DLA")
+    area = dla.area_mm2(q.number("macs"), 1024 * q.number("conv_buffer_KB"), node_of(q))
+    return only(area.value, "area of a DLA")
 
 
 def _dla_power(q: Question) -> Prediction:
     unit, shapes = _nvdla(q), resnet50()
-    return _only(1e3 * dla.power_w(unit, shapes, dla.frames_per_s(unit, shapes), _node(q)), "power of a DLA")
+    return only(1e3 * dla.power_w(unit, shapes, dla.frames_per_s(unit, shapes), node_of(q)), "power of a DLA")
 
 
 def _dla_shrink(q: Question) -> Prediction:
     size = (1024.0, 256 * 1024.0)
     areas = [dla.area_mm2(*size, known_node(q.number(name))).value for name in ("to_node", "from_node")]
-    return _only(areas[0] / areas[1], "area of a DLA")
+    return only(areas[0] / areas[1], "area of a DLA")
 
 
 def _size(q: Question) -> tuple[int, int]:
@@ -198,21 +190,27 @@ def _size(q: Question) -> tuple[int, int]:
         raise CostError(f"input '{q.text('input')}' is no size", hint="224x224") from None
 
 
+def _named(name: str) -> str:
+    """Return the network in an id such as D_ResNet50_MAXN."""
+    parts = name.split("_")
+    return parts[1] if len(parts) > 2 else name
+
+
 def _orin_shapes(q: Question) -> tuple[Shapes, float]:
     """Return layer shapes and by how much their work exceeds that of the network asked for.
 
     A network of which only the work is known is taken to run as well as a ResNet-34 backbone of the same input.
     """
-    network = re.sub(r"[^a-z0-9]", "", q.text("network").lower())
+    network = re.sub(r"[^a-z0-9]", "", (q.text("network") or _named(q.id)).lower())
     size = _size(q)
-    if network.startswith("resnet50") or (not network and size[0] <= 256):
+    if network.startswith("resnet50"):
         return resnet50(*size, stride_in_3x3=True), 1.0
     shapes = resnet34(*size)
-    if network.startswith("resnet34") or not network:
+    if network.startswith("resnet34"):
         return shapes, 1.0
     known = {re.sub(r"[^a-z0-9]", "", name): macs for name, macs in work_macs().items()}
     if network not in known:
-        raise CostError(f"no layer shapes of '{q.text('network')}'", hint="ResNet-34 backbone or ResNet-50")
+        raise CostError(f"no layer shapes of '{network}'", hint="ResNet-34 backbone or ResNet-50")
     return shapes, total_macs(shapes) / known[network]
 
 
@@ -247,29 +245,29 @@ def _offline(q: Question) -> Prediction:
 def _board_energy(q: Question) -> Prediction:
     del q
     joules = constant("board_j_per_mac_8").value * RESNET50_OPS / 2
-    return _only(1e3 * joules, "constant energy per MAC")
+    return only(1e3 * joules, "constant energy per MAC")
 
 
 def _eyeriss(network: str, rate: float) -> Callable[[Question], Prediction]:
     def predict(q: Question) -> Prediction:
         fps = q.number("fps") if "fps" in q.inputs else rate
         work = fps * total_macs(shapes_of(network, *((227, 227) if network == "alexnet" else (224, 224))))
-        watts = row_stationary.power_w(macs=168, clock_hz=200e6, macs_per_s=work, node_nm=_node(q))
-        return _only(1e3 * watts, "power, row stationary")
+        watts = row_stationary.power_w(macs=168, clock_hz=200e6, macs_per_s=work, node_nm=node_of(q))
+        return only(1e3 * watts, "power, row stationary")
 
     return predict
 
 
 def _fsd_power(q: Question) -> Prediction:
     """Return a design's power: operands as random as can be, ports as busy as the array."""
-    nm, busy = _node(q), q.number("utilisation")
+    nm, busy = node_of(q), q.number("utilisation")
     cells, clock = q.number("macs"), q.number("clock_Hz")
     area = area_of(_fsd(q), node_nm=nm)
     transport = wire_pj_per_bit_mm(nm) * constant("toggle").value * area.core.value**0.5 / 2
     port = 8 * (q.number("read_B_per_cycle") + q.number("write_B_per_cycle")) * (wide_pj_per_bit(16384, nm) + transport)
     gated = cells * from_45(constant("array_clock_45").value, nm)
     dynamic = busy * clock * (cells * array_mac_pj(nm) + port + gated)
-    return _only(1e-12 * dynamic + leakage_w(area) / 2, "power")
+    return only(1e-12 * dynamic + leakage_w(area) / 2, "power")
 
 
 def _fsd(q: Question):
@@ -282,7 +280,7 @@ def _fsd(q: Question):
 
 
 def _fsd_area(q: Question) -> Prediction:
-    return _only(area_of(_fsd(q), node_nm=_node(q)).core.value, "area of a core")
+    return only(area_of(_fsd(q), node_nm=node_of(q)).core.value, "area of a core")
 
 
 def _fsd_utilization(q: Question) -> Prediction:
@@ -293,59 +291,32 @@ def _fsd_utilization(q: Question) -> Prediction:
     return Prediction(value=share, model="output stationary", peak=1.0, roofline=1.0)
 
 
-def _die(q: Question) -> Prediction:
-    size = q.number("sram_MB") * 1e6 if "sram_MB" in q.inputs else q.number("sram_MiB") * MIB
-    return _only(level_mm2(size, _node(q)).value / logic("place")["buffer_share"].value, "area from buffers")
-
-
-def _buffer_area(q: Question) -> Prediction:
-    return _only(level_mm2(q.number("sram_MiB") * MIB, _node(q)).value, "area of a buffer")
-
-
 def _cache_area(q: Question) -> Prediction:
-    return _only(level_mm2(q.number("sram_MiB_physical") * MIB, _node(q), kind="cache").value, "area of a cache")
-
-
-def _mac_energy(q: Question) -> Prediction:
-    nm = _node(q)
-    wide = "32-bit" in q.predict or "int32" in q.predict
-    return _only(mac_pj(nm) if wide else op_pj("int8_mul", nm) + op_pj("int8_add", nm), "energy per operation")
-
-
-def _mul_ratio(q: Question) -> Prediction:
-    name = re.sub(r"\W+", "_", q.predict.lower()).partition("_energy")[0] or "int8_mul"
-    nodes = (known_node(q.number("from_node")), known_node(q.number("to_node")))
-    try:
-        old, new = (op_pj(name, nm) for nm in nodes)
-    except KeyError:
-        raise CostError(f"no energy of '{name}' at two nodes", hint="int8 mul, int32 add, fp32 mul, ...") from None
-    return _only(old / new, "energy per operation")
-
-
-def _sram_access(q: Question) -> Prediction:
-    found = re.match(r"\s*(\d+)\s*([kM])i?B\s*,\s*(\d+)\s*bit", q.text("sram"), re.IGNORECASE)
-    if not found:
-        raise CostError(f"'{q.text('sram')}' is no memory", hint="1 MB, 64 bit")
-    size = int(found[1]) * (1 << 10 if found[2].lower() == "k" else MIB)
-    return _only(int(found[3]) * sram_pj_per_bit(size, _node(q)), "energy per access")
+    return only(level_mm2(q.number("sram_MiB_physical") * MIB, node_of(q), kind="cache").value, "area of a cache")
 
 
 def _training(q: Question) -> Prediction:
-    del q
-    peak = 312.0
+    """Return what training of language models reaches: a constant share of the best matmul."""
     share = model_constant("training_share").value * model_constant("matmul_share").value
-    return Prediction(value=peak * share, model="constant share of matmul", peak=peak, roofline=peak)
+    if not q.unit.upper().startswith("TFLOP"):
+        return Prediction(value=share, model="constant share of matmul", peak=1.0, roofline=1.0)
+    record = foreign_chip(q.chip.split()[0])
+    peak = record.peak("bf16")
+    if peak is None:
+        raise CostError(f"no bf16 peak of {record.name} is published", hint="its record has none")
+    tera = peak.value * 1e-12
+    return Prediction(value=tera * share, model="constant share of matmul", peak=tera, roofline=tera)
 
 
 def _silicon_per_chip(q: Question) -> Prediction:
-    return _only(q.number("wafer_USD") / q.number("good_per_wafer"), "dollars")
+    return only(q.number("wafer_USD") / q.number("good_per_wafer"), "dollars")
 
 
 def _silicon_per_good_die(q: Question) -> Prediction:
     area, defects = q.number("area_mm2"), q.number("D0")
     alpha = q.number("alpha") if "alpha" in q.inputs else economics()["cluster"].value
     share = float(yield_of(area, defects, "negative-binomial", cluster=alpha))
-    return _only(q.number("wafer_USD") / (gross_dies(area) * share), "dollars")
+    return only(q.number("wafer_USD") / (gross_dies(area) * share), "dollars")
 
 
 def _logic_die(q: Question) -> Prediction:
@@ -355,22 +326,11 @@ def _logic_die(q: Question) -> Prediction:
         return _silicon_per_good_die(q)
     repeated = economics()["core_harvest"].value
     share = harvested_yield(area, defects, repeated=repeated, units=144, spare=12)
-    return _only(q.number("wafer_USD") / (gross_dies(area) * share), "dollars, harvested")
+    return only(q.number("wafer_USD") / (gross_dies(area) * share), "dollars, harvested")
 
-
-def _gross(q: Question) -> Prediction:
-    diameter = q.number("diameter_mm") if "diameter_mm" in q.inputs else 300.0
-    return _only(gross_dies(q.number("area_mm2"), wafer_mm=diameter), "dollars")
-
-
-def _bill(q: Question) -> Prediction:
-    return _only(sum(q.number(name) for name in q.inputs), "dollars")
-
-
-Predictor = Callable[[Question], Prediction]
 
 PREDICTORS: tuple[tuple[str, str, Predictor], ...] = (
-    (r"", r"^(chiplet )?peak|dense int8", _identity_peak),
+    (r"", r"^(\w+ )?peak(?!.*(power|watt))|dense int8", _identity_peak),
     (r"", r"ridge", _ridge),
     (r"", r"dram bandwidth", _dram_bandwidth),
     (r"", r"sram read bandwidth", _sram_bandwidth),
@@ -378,6 +338,7 @@ PREDICTORS: tuple[tuple[str, str, Predictor], ...] = (
     (r"tpu_v1", r"load.*time", _load_time),
     (r"tpu_v1", r"idle share", _idle_share),
     (r"tpu_v1", r"busy power", _busy_power),
+    (r"tpu_v1", r"idle power", lambda q: only(_tpu1_power(q, 0.0), "power, ungated clock")),
     (r"tpu_v1", r"buffers:compute", _buffers_to_compute),
     (r"nvdla", r"resnet-50 int8 fps", _dla_fps),
     (r"nvdla", r"area ratio", _dla_shrink),
@@ -388,21 +349,15 @@ PREDICTORS: tuple[tuple[str, str, Predictor], ...] = (
     (r"orin", r"wall energy per resnet-50", _board_energy),
     (r"eyeriss", r"alexnet power", _eyeriss("alexnet", 34.7)),
     (r"eyeriss", r"vgg-?16 power", _eyeriss("vgg16", 0.7)),
-    (r"fsd", r"power", _fsd_power),
-    (r"fsd", r"area", _fsd_area),
+    (r"fsd", r"nna power", _fsd_power),
+    (r"fsd", r"nna area", _fsd_area),
     (r"fsd", r"utili[sz]ation", _fsd_utilization),
     (r"", r"^l2 area", _cache_area),
-    (r"", r"^die area", _die),
-    (r"", r"(cmem|buffer|sram) area", _buffer_area),
-    (r"", r"energy ratio", _mul_ratio),
-    (r"", r"access energy", _sram_access),
-    (r"", r"int8 m(ac|ul)", _mac_energy),
-    (r"a100", r"tflop/s per gpu", _training),
+    (r"a100|h100|tpu|cluster", r"tflop/s per gpu|mfu|share of peak", _training),
     (r"", r"silicon per chip", _silicon_per_chip),
     (r"", r"silicon per good die", _silicon_per_good_die),
     (r"", r"logic die", _logic_die),
-    (r"", r"gross dies", _gross),
-    (r"", r"unit cost", _bill),
+    *GENERAL,
 )
 """(chip, question) as patterns -> predictor; the first that fits answers."""
 

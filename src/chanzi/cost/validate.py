@@ -5,7 +5,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from chanzi.cost.cases import Case, Split
-from chanzi.cost.predict import Prediction, predict
+from chanzi.cost.general import Prediction
+from chanzi.cost.predict import predict
 from chanzi.errors import CostError
 
 LOOKED_UP = "X_"

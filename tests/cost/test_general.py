@@ -1,0 +1,76 @@
+"""Questions that no shipped case asks: each model of the general kind answers, or says what it misses."""
+
+import pytest
+
+from chanzi.cost.cases import Question
+from chanzi.cost.general import GENERAL
+from chanzi.cost.predict import PREDICTORS, predict
+from chanzi.errors import CostError
+
+
+def ask(predicted, *, chip="some chip", unit="", name="mine", **inputs):
+    return predict(Question(id=name, chip=chip, predict=predicted, unit=unit, inputs=inputs)).value
+
+
+@pytest.mark.parametrize(
+    ("said", "expected"),
+    [
+        (ask("package peak", unit="TOPS", chiplets=36, macs=1024, clock_Hz=1.733e9), 127.8),
+        (ask("int32 add energy ratio", from_node="45", to_node="7"), 3.3),
+        (ask("SRAM energy ratio", sram="1 MB, 64 bit", from_node="45", to_node="7"), 7.1),
+        (ask("fp32 mul", node="7"), 1.31),
+        (ask("int8 MAC (mul + add8)", node="45"), 0.23),
+        (ask("access energy", node="45", sram="32 KB, 64 bit"), 20),
+        (ask("DRAM energy", dram="HBM2"), 5),
+        (ask("yield", area_mm2=260, D0=0.08, model="murphy"), 0.815),
+        (ask("yield", unit="%", area_mm2=260, D0=0.08, model="poisson"), 81.2),
+        (ask("wafer price", node="7"), 9346),
+        (ask("mask set cost", node="5"), 18.1e6),
+        (ask("unit cost", die=10, package=5.5), 15.5),
+        (ask("die area", node="7", transistors=54.2e9), 903.3),
+        (ask("peak chip", unit="TOPS", units=3, rows=96, cols=96, clock_Hz=2.2e9), 121.65),
+        (ask("TFLOP/s per GPU", chip="nvidia_h100_sxm cluster", unit="TFLOP/s"), 428),
+    ],
+)
+def test_answers(said, expected):
+    assert said == pytest.approx(expected, rel=0.02)
+
+
+def test_areas_and_powers_of_unknown_chips_grow_with_what_is_in_them():
+    small = ask("area", node="22", macs=256, sram_KB=320)
+    assert small < ask("area", node="22", macs=512, sram_KB=320)
+    assert small < ask("area", node="22", macs=256, sram_MiB=1)
+    watts = ask("peak power", unit="W", node="22", macs=256, clock_Hz=1e9)
+    assert ask("peak power", unit="mW", node="22", macs=256, clock_Hz=1e9) == pytest.approx(1e3 * watts)
+    assert ask("power", unit="W", node="22", macs=256, clock_Hz=1e9, utilisation=0.5) < watts
+
+
+def test_a_network_may_stand_in_the_id():
+    dlas = {"macs_per_dla": 8192, "dlas": 2, "dense_peak_TOPS": 52.4, "batch": 1, "dram_GBps_max": 204.8}
+    both, chip = "frames per second, both DLAs", "nvidia_orin (2 DLA)"
+    named = ask(both, chip=chip, name="D_SSD-ResNet34_MAXN", input="1200x1200", **dlas)
+    assert named == ask(both, chip=chip, network="SSD-ResNet-34", input="1200x1200", **dlas)
+
+
+@pytest.mark.parametrize(
+    ("predicted", "inputs", "words"),
+    [
+        ("taste", {}, "no model predicts 'taste'"),
+        ("access energy", {"node": "7", "sram": "large"}, "'large' is no memory"),
+        ("access energy", {"node": "6.5", "sram": "1 MB"}, "no process node"),
+        ("access energy", {"node": "seven", "sram": "1 MB"}, "is no number"),
+        ("DRAM energy", {"dram": "core"}, "no DRAM of kind 'core'"),
+        ("bf16 mul energy ratio", {"from_node": "45", "to_node": "7"}, "no energy of 'bf16_mul'"),
+        ("sram area", {"node": "7"}, "'sram_MiB' is missing"),
+        ("weight-load bound time", {"matrix": 600.0}, "no model predicts"),
+        ("gross dies", {"area_mm2": -1.0}, "must be positive"),
+    ],
+)
+def test_what_is_missing_is_named(predicted, inputs, words):
+    with pytest.raises(CostError, match=words):
+        ask(predicted, **inputs)
+
+
+def test_general_answers_come_after_those_of_one_chip():
+    assert PREDICTORS[-len(GENERAL) :] == GENERAL
+    assert all(not who for who, _, _ in GENERAL)
