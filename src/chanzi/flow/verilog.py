@@ -1,6 +1,7 @@
 """Amaranth into Verilog, by way of yosys: hierarchy and names stay, next-state wires that slow simulators go."""
 
 import os
+import re
 import tempfile
 from pathlib import Path
 from typing import Any
@@ -8,6 +9,8 @@ from typing import Any
 from chanzi.errors import FlowError
 
 _PASSES = "proc; wreduce; opt_expr; opt_clean; {flatten} opt -full; opt_clean -purge; write_verilog -noattr {file}"
+
+_NO_INLINE = "/*verilator no_inline_module*/"
 
 
 def to_verilog(design: Any, *, name: str, flatten: bool = False) -> str:
@@ -31,17 +34,39 @@ def to_verilog(design: Any, *, name: str, flatten: bool = False) -> str:
         from pyosys import libyosys
     except ImportError as error:
         raise FlowError(f"{error.name} is not installed", hint="pip install 'chanzi[rtl]'") from None
-    text = rtlil.convert(design, name=name)
+    texts = _convert(rtlil, design, name)
     with tempfile.TemporaryDirectory() as folder:
-        source, result = Path(folder, "design.il"), Path(folder, "design.v")
-        source.write_text(text)
+        result = Path(folder, "design.v")
         made = libyosys.Design()
         with _Quiet():
-            libyosys.run_pass(f"read_rtlil {source}", made)
+            for block, text in texts.items():
+                source = Path(folder, f"{block}.il")
+                source.write_text(text)
+                libyosys.run_pass(f"read_rtlil {source}", made)
+                if block != name:
+                    libyosys.run_pass(f"setattr -mod -set keep_hierarchy 1 {block}", made)
+            libyosys.run_pass(f"hierarchy -top {name}", made)
             for step in _PASSES.format(flatten="flatten;" if flatten else "", file=result).split(";"):
                 if step.strip():
                     libyosys.run_pass(step.strip(), made)
-        return result.read_text()
+        verilog = result.read_text()
+    for block in texts:
+        if block != name:  # compiled once, not once for each instance
+            verilog = re.sub(
+                rf"^(module {block}\(.*?\);)$", rf"\1 {_NO_INLINE}", verilog, flags=re.MULTILINE | re.DOTALL
+            )
+    return verilog
+
+
+def _convert(rtlil: Any, design: Any, name: str) -> dict[str, str]:
+    """Return the RTLIL of the design and of every block it shares, by module."""
+    from chanzi.rtl.shared import collecting
+
+    with collecting() as blocks:
+        texts = {name: rtlil.convert(design, name=name)}
+        while missing := [block for block in blocks if block not in texts]:
+            texts |= {block: rtlil.convert(blocks[block], name=block) for block in missing}
+    return texts
 
 
 class _Quiet:

@@ -25,6 +25,7 @@ from chanzi.rtl.lane import (
     delay,
 )
 from chanzi.rtl.ports import READ_LATENCY, read_port, write_port
+from chanzi.rtl.shared import Shared
 
 TABLE_LATENCY = 1
 COMBINE_AT = REQUANTIZE_LATENCY + TABLE_LATENCY
@@ -141,13 +142,13 @@ class Drain(Component):
         table_now = delay(m, at_table, REQUANTIZE_LATENCY, "table_now")
         firsts: list[Value] = []
         totals: list[Value] = []
-        combines = [Combine() for _ in range(D)]
+        combines = [Shared("chanzi_combine", Combine()) for _ in range(D)]
         constants = delay(m, Cat(desc.as_value(), self._constants(m, job)), COMBINE_AT, "constants")
         size = dot_layout(core).size
         then = _view(dot_layout(core), constants[:size], m, "then")
         offset, zero = constants[size : size + 32], constants[size + 32 : size + 64]
         for c in range(D):
-            lane = m.submodules[f"requantize{c}"] = Requantize()
+            lane = m.submodules[f"requantize{c}"] = Shared("chanzi_requantize", Requantize())
             bias = Mux(has["BIAS"], self.bias[32 * c : 32 * c + 32], 0)
             scale = Mux(has["COLUMN_SCALE"], self.scale[32 * c : 32 * c + 32], desc.scale)
             total = Signal(32, name=f"total_{c}")
@@ -184,7 +185,7 @@ class Drain(Component):
         """Return offset and zero of the job's slot: each slot has its own unit, for its inputs must stand still."""
         found = []
         for slot, desc in enumerate((self.desc0, self.desc1)):
-            unit = m.submodules[f"constants{slot}"] = CombineConstants()
+            unit = m.submodules[f"constants{slot}"] = Shared("chanzi_combine_constants", CombineConstants())
             m.d.comb += [
                 unit.first_is_r.eq(desc.res_first),
                 unit.scale_x.eq(desc.mid_scale),

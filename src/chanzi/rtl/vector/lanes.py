@@ -1,5 +1,7 @@
 """The vector unit's lanes: from words read to bytes written."""
 
+from typing import Any
+
 from amaranth import Cat, Const, Module, Mux, Signal, Value, signed, unsigned
 from amaranth.lib import data
 from amaranth.lib.memory import Memory
@@ -19,6 +21,7 @@ from chanzi.rtl.lane import (
     combine_constants,
     delay,
 )
+from chanzi.rtl.shared import Shared
 
 SUM_LATENCY = 3
 """From a word to the accumulator that has taken it."""
@@ -87,8 +90,8 @@ class Lanes(Component):
             m.d.sync += later.eq(steps[-1])
             steps.append(later)
         self._parameters(m, steps)
-        combines = [Combine() for _ in range(core.lanes)]
-        requantizes = [Requantize() for _ in range(core.lanes)]
+        combines = [Shared("chanzi_combine", Combine()) for _ in range(core.lanes)]
+        requantizes = [Shared("chanzi_requantize", Requantize()) for _ in range(core.lanes)]
         m.submodules += [*combines, *requantizes]
         self._constants(m, combines)
         result = []
@@ -109,9 +112,9 @@ class Lanes(Component):
         m.d.comb += self.en.eq(enable)
         return m
 
-    def _constants(self, m: Module, combines: list[Combine]) -> None:
+    def _constants(self, m: Module, combines: list[Any]) -> None:
         d = self.desc
-        constants = m.submodules.constants = CombineConstants()
+        constants = m.submodules.constants = Shared("chanzi_combine_constants", CombineConstants())
         m.d.comb += [
             constants.first_is_r.eq(0),
             constants.scale_x.eq(d.scale_a),
@@ -204,7 +207,7 @@ class Lanes(Component):
                     m.d.comb += total.eq(sums[a])
         return total, delay(m, held, 1, name + "held")
 
-    def _finish(self, m: Module, lane: int, total: Value, value: Value, combine: Combine, req: Requantize) -> Value:
+    def _finish(self, m: Module, lane: int, total: Value, value: Value, combine: Any, req: Any) -> Value:
         """Return the lane's byte, LANE_LATENCY + 1 cycles later, table included."""
         d, name = self.desc, f"lane_{lane}_"
         scalar = (d.flags & VecFlag.SCALAR) != 0
