@@ -21,6 +21,7 @@ scratchpad's bytes, spills over its last beat takes one more. The bus changes ov
 cycle.
 """
 
+import math
 from dataclasses import dataclass
 from typing import Any
 
@@ -178,13 +179,20 @@ def pace_q16(chip: Chip) -> int:
 def dma_slots(chip: Chip, ins: Instruction) -> int:
     """Return the slots of a LOAD or STORE: its beats, and the cycles in which the end of a LOAD's run spills over."""
     beat = chip.dram.beat_bytes
-    runs = ins.count1 * ins.count2
-    steps_aligned = (ins.count1 == 1 or ins.dram_step1 % beat == 0) and (ins.count2 == 1 or ins.dram_step2 % beat == 0)
-    if steps_aligned:
-        return runs * int(_run_slots(ins.dram % beat, ins, beat))
-    one = np.arange(ins.count1, dtype=np.int64) * ins.dram_step1
-    two = np.arange(ins.count2, dtype=np.int64) * ins.dram_step2
-    return int(_run_slots((ins.dram + two[:, None] + one[None, :]) % beat, ins, beat).sum())
+    if (ins.count1 == 1 or ins.dram_step1 % beat == 0) and (ins.count2 == 1 or ins.dram_step2 % beat == 0):
+        return ins.count1 * ins.count2 * int(_run_slots(ins.dram % beat, ins, beat))
+    one, times1 = _offsets(ins.dram_step1, ins.count1, beat)
+    two, times2 = _offsets(ins.dram_step2, ins.count2, beat)
+    slots = _run_slots((ins.dram % beat + two[:, None] + one[None, :]) % beat, ins, beat)
+    return int(times2 @ slots @ times1)
+
+
+def _offsets(step: int, count: int, beat: int) -> tuple[Any, Any]:
+    """Return (the offsets within a beat of `count` steps, how often each): they repeat after at most `beat` steps."""
+    period = beat // math.gcd(step, beat)
+    turns, more = divmod(count, period)
+    first = np.arange(min(count, period), dtype=np.int64)
+    return first * (step % beat) % beat, turns + (first < more)
 
 
 def _run_slots(offset: Any, ins: Instruction, beat: int) -> Any:

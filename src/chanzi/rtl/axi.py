@@ -3,7 +3,7 @@
 AXI4: INCR bursts of whole beats, no IDs, responses in order.
 """
 
-from amaranth.lib.wiring import In, Out, Signature
+from amaranth.lib.wiring import In, Member, Out, Signature
 
 from chanzi.chip.chip import Chip
 
@@ -11,7 +11,7 @@ ADDRESS_BITS = 40
 """Bits of a DRAM address: `chanzi.chip.chip.Dram` allows up to 1 TiB."""
 
 
-def axi_master(chip: Chip) -> dict[str, object]:
+def axi_master(chip: Chip) -> dict[str, Member]:
     """Return the members of the AXI4 port, seen from the master."""
     beat = chip.dram.beat_bytes
     address = {

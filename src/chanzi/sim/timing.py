@@ -94,7 +94,12 @@ class _Costs:
             if key not in self.known:
                 self.known[key] = (vec_cycles(self.core, ins), 0, 0, 0)
             return self.known[key]
-        return (dma_cycles(self.chip, ins), ins.run * ins.count1 * ins.count2, dma_span(self.chip, ins), 0)
+        beat = self.chip.dram.beat_bytes
+        key = (int(op), ins.dram % beat, ins.run, ins.count1, ins.count2, ins.dram_step1 % beat, ins.dram_step2 % beat)
+        if key not in self.known:
+            moved = ins.run * ins.count1 * ins.count2
+            self.known[key] = (dma_cycles(self.chip, ins), moved, dma_span(self.chip, ins), 0)
+        return self.known[key]
 
 
 class _CoreRun:
