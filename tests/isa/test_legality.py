@@ -68,6 +68,7 @@ def test_a_sound_instruction_is_legal(ins):
         (VEC, {"flags": int(VecFlag.CLAMP_EDGE), "width_bytes": 3}, "no edge pixel"),
         (VEC, {"flags": int(VecFlag.CLAMP_EDGE), "width_bytes": 14}, "the edge pixel at byte 10 is at no multiple"),
         (VEC, {"kind": int(VecKind.MAC), "taps_x": 2, "channels": 3, "weight_base": 512}, "no whole atoms"),
+        (VEC, {"width_bytes": 14}, "1 pixels of a line's windows lie partly outside"),
         (VEC, {"kind": int(VecKind.SOFTMAX), "flags": int(VecFlag.TABLE)}, "flag TABLE does not go"),
         (LOAD, {"base": 6}, "base 6 is no multiple"),
         (DOT, {"flags": int(DotFlag.HOLD), "a_count": 5}, "one tile"),

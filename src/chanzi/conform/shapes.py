@@ -10,6 +10,7 @@ from chanzi.chip.chip import Core
 from chanzi.isa.fields import DotFlag, VecFlag, VecKind
 from chanzi.isa.instruction import Dot, Instruction, Vec
 from chanzi.isa.legality import MAX_WEIGHT_TAPS
+from chanzi.isa.vector_cycles import cut_pixels
 
 T = TypeVar("T")
 Fields = dict[str, int | float]
@@ -256,8 +257,7 @@ def _vec(draw: Draw, core: Core, block: Region, regions: Sequence[Region]) -> In
     if kind != VecKind.SOFTMAX:
         flags |= draw.flags(VecFlag.TABLE)
     fields = _map(draw, operand, atom)
-    if flags & VecFlag.CLAMP_EDGE:
-        channels = min(channels, int(fields["width_bytes"]))
+    channels = min(channels, int(fields["width_bytes"]))
     taps_y, taps_x = (draw.between(1, 3), draw.between(1, 3)) if kind in _WINDOWED else (1, 1)
     if kind == VecKind.MAC and draw.chance(0.1):  # up to all the weights that a lane holds
         channels = min(channels, 16)
@@ -266,7 +266,7 @@ def _vec(draw: Draw, core: Core, block: Region, regions: Sequence[Region]) -> In
         taps_y, taps_x = draw.choice([(taps_y, taps_x), (taps_x, taps_y)])
     if kind == VecKind.MAC and taps_y * taps_x > 1:  # a tap's weights are whole atoms
         channels = -(-channels // atom) * atom
-        if flags & VecFlag.CLAMP_EDGE and channels > int(fields["width_bytes"]):
+        if channels > int(fields["width_bytes"]):
             return None
     if flags & VecFlag.CLAMP_EDGE:  # the edge pixel too
         fields["width_bytes"] -= (int(fields["width_bytes"]) - channels) % atom
@@ -283,6 +283,8 @@ def _vec(draw: Draw, core: Core, block: Region, regions: Sequence[Region]) -> In
         if channels > second.size:
             return None
     fields |= _steps(draw, atom, channels) | _parameters(draw, block) | _result(draw)
+    if not flags & VecFlag.CLAMP_EDGE and draw.chance(0.9):
+        fields |= _whole_pixels(draw, int(fields["width_bytes"]), atom, channels)
     fields |= dict(zip(("out_base", "out_y", "out_x"), out, strict=True))
     fields |= {
         "kind": int(kind),
@@ -307,4 +309,16 @@ def _vec(draw: Draw, core: Core, block: Region, regions: Sequence[Region]) -> In
     if kind == VecKind.SOFTMAX:
         fields["table_base"] = block.low + SOFTMAX_TABLE
         fields["scale"] = float(draw.choice([255, 256, 127, 4096]))
-    return Vec(flags=int(flags), layer=draw.between(0, 9), note=draw.between(0, 15), **fields)
+    ins = Vec(flags=int(flags), layer=draw.between(0, 9), note=draw.between(0, 15), **fields)
+    return None if cut_pixels(ins) else ins
+
+
+def _whole_pixels(draw: Draw, width: int, atom: int, channels: int) -> Fields:
+    """Return a line of whole pixels, at most `width` bytes, and windows that move by pixels: none is cut by an edge."""
+    pixel = -(-channels // atom) * atom + atom * draw.between(0, 1)
+    return {
+        "width_bytes": (width - channels) // pixel * pixel + channels,
+        "x_step": pixel * draw.choice([1, draw.between(0, 3)]),
+        "tap_x_step": pixel * draw.choice([1, draw.between(0, 2)]),
+        "pad_x": pixel * draw.between(-2, 3),
+    }

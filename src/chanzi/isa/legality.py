@@ -11,6 +11,7 @@ from chanzi.errors import ProgramError
 from chanzi.isa.fields import DotFlag, Opcode, VecFlag, VecKind
 from chanzi.isa.hazards import dram_span, streams
 from chanzi.isa.instruction import Instruction
+from chanzi.isa.vector_cycles import cut_pixels
 
 MAX_K = 1 << 20
 """Products of a sum: 2^20 of 17 bits stay far below what float64 holds exactly."""
@@ -58,7 +59,7 @@ def _header(ins: Instruction, cores: int) -> list[Rule]:
 
 
 def _memory(chip: Chip, ins: Instruction, dram: range) -> list[Rule]:
-    """Every stream inside the scratchpad, none beside another in one bank, DMA inside DRAM."""
+    """Every stream inside the scratchpad, none beside another in one bank, pixels whole, DMA inside DRAM."""
     size = chip.core.scratchpad.bytes
     rules: list[Rule] = []
     found = streams(ins)
@@ -77,6 +78,9 @@ def _memory(chip: Chip, ins: Instruction, dram: range) -> list[Rule]:
         shared = [taken[b] for b in mine if b in taken]
         rules.append((not shared, f"{stream.name} and {shared[0] if shared else ''} share a bank"))
         taken.update(dict.fromkeys(mine, stream.name))
+    if ins.opcode == Opcode.VEC:
+        cut = cut_pixels(ins)  # a port reads a pixel's bytes, and banks beside the map may be another stream's
+        rules.append((not cut, f"{cut} pixels of a line's windows lie partly outside the map"))
     if ins.opcode in (Opcode.LOAD, Opcode.STORE):
         low, high = dram_span(ins)
         rules.append((high <= dram.stop, f"DRAM from {low} to {high}, of {dram.stop} bytes in use"))

@@ -83,6 +83,17 @@ def _positions(ins: Instruction, taps_x: int) -> tuple[int, int, int]:
     return ins.columns * taps_x, int(inside.sum()), share
 
 
+def cut_pixels(ins: Instruction) -> int:
+    """Return how many positions of a line lie partly outside the map: some of their channels exist, others do not."""
+    if ins.flags & VecFlag.CLAMP_EDGE:
+        return 0
+    taps_x = ins.taps_x if ins.kind in (VecKind.MAX, VecKind.SUM, VecKind.MAC) else 1
+    first = np.arange(ins.columns, dtype=np.int64) * ins.x_step - ins.pad_x
+    touched = _between(first, ins.tap_x_step, taps_x, 1 - ins.channels, ins.width_bytes - 1)
+    whole = _between(first, ins.tap_x_step, taps_x, 0, ins.width_bytes - ins.channels)
+    return int((touched - whole).sum())
+
+
 def _between(first: Ints, step: int, taps: int, low: int, high: int) -> Ints:
     """Return, for each `first`, how many of ``first + step * t``, t < taps, lie in low .. high (both included)."""
     if step == 0:
