@@ -52,7 +52,7 @@ EPILOGUE_CYCLES = 24
 """From a row leaving the array to its bytes in the scratchpad."""
 ARRAY_PIPELINE_CYCLES = 10
 """From an address at the array's edge to a sum in a shadow register, beside the skew."""
-VECTOR_LATENCY_CYCLES = 40
+VECTOR_LATENCY_CYCLES = 28
 """From a vector instruction's last word to its completion, and from its begin to its first."""
 REQUEST_CYCLES = 7
 """From a LOAD's place in line to its first beat, beside the latency of the DRAM."""
