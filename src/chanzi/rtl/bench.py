@@ -8,7 +8,7 @@ from chanzi.rtl.control import CODE_BASE, CODE_STEP
 
 TEMPLATE = """\
 // Runs one program on chanzi_top and compares DRAM and cycles with what the simulators say.
-// verilator --binary --timing -Wno-fatal -Wno-lint -f chanzi.f --top-module chanzi_bench && obj_dir/Vchanzi_bench
+// With Verilator: verilator --binary --timing -Wno-fatal -Wno-lint -f chanzi.f --top-module chanzi_bench && obj_dir/Vchanzi_bench
 module chanzi_bench;
   localparam BEAT = {beat};
   localparam SIZE = {size};
@@ -30,10 +30,10 @@ module chanzi_bench;
   chanzi_top chip (.clk(clk), .rst(rst), .halted(halted),
     .ctl_addr(ctl_addr), .ctl_write(ctl_write), .ctl_wdata(ctl_wdata), .ctl_rdata(ctl_rdata),
     .axi_arvalid(arvalid), .axi_arready(1'b1), .axi_araddr(araddr), .axi_arlen(arlen),
-    .axi_rvalid(rvalid), .axi_rready(rready), .axi_rdata(rdata), .axi_rlast(rlast),
+    .axi_rvalid(rvalid), .axi_rready(rready), .axi_rdata(rdata), .axi_rresp(2'b00), .axi_rlast(rlast),
     .axi_awvalid(awvalid), .axi_awready(1'b1), .axi_awaddr(awaddr), .axi_awlen(awlen),
     .axi_wvalid(wvalid), .axi_wready(1'b1), .axi_wdata(wdata), .axi_wstrb(wstrb), .axi_wlast(wlast),
-    .axi_bvalid(bvalid), .axi_bready(bready));
+    .axi_bvalid(bvalid), .axi_bready(bready), .axi_bresp(2'b00));
 
   // memory: in order, LATENCY cycles from a request to its first beat, from the last beat to the response
   reg [7:0] mem [0:SIZE-1];
@@ -50,7 +50,7 @@ module chanzi_bench;
   always @(posedge clk) begin
     now <= now + 1;
     if (arvalid) begin
-      r_at.push_back(now + LATENCY); r_addr.push_back(araddr / BEAT * BEAT); r_left.push_back(arlen);
+      r_at.push_back(now + 1 + LATENCY); r_addr.push_back(araddr / BEAT * BEAT); r_left.push_back(arlen);
     end
     if (awvalid) w_addr.push_back(awaddr / BEAT * BEAT);
     if (wvalid) begin
@@ -58,7 +58,7 @@ module chanzi_bench;
       for (i = 0; i < BEAT; i = i + 1) if (wstrb[i]) mem[at_w + i] = wdata[8*i +: 8];
       at_w = at_w + BEAT;
       writing = !wlast;
-      if (wlast) b_at.push_back(now + LATENCY);
+      if (wlast) b_at.push_back(now + 1 + LATENCY);
     end
     if (r_have && rready) begin
       if (r_left[0] == 0) begin void'(r_at.pop_front()); void'(r_addr.pop_front()); void'(r_left.pop_front()); end
@@ -148,7 +148,7 @@ def test_bench(chip: Chip, *, memory_bytes: int, lengths: Sequence[tuple[int, in
     return TEMPLATE.format(
         beat=chip.dram.beat_bytes,
         size=memory_bytes,
-        latency=max(1, chip.dram_latency_cycles),
+        latency=chip.dram_latency_cycles,
         addr_bits=ADDRESS_BITS,
         code_arrays="\n".join(arrays),
         read_code="\n".join(read),

@@ -1,0 +1,122 @@
+"""Reference, fast simulator, timing simulator and RTL on the same random programs: the same bytes, the same cycles."""
+
+import dataclasses
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from chanzi.chip.chip import Chip, Core, Dram, Scratchpad
+from chanzi.conform.check import RUNS, Memories, run_fast, run_reference
+from chanzi.conform.coverage import seen
+from chanzi.conform.generate import random_program
+from chanzi.flow.simulator import Simulator
+from chanzi.program.program import Compiled
+from chanzi.sim.timing import simulate
+
+STALL = 0.3
+"""Probability with which a channel of AXI pauses, in the programs that are run under stalls as well."""
+
+
+@dataclass(slots=True)
+class Tally:
+    """What a number of programs showed.
+
+    Attributes
+    ----------
+    programs, instructions, cycles : int
+        Run, and simulated on the RTL (setup code once, frame code `RUNS` times).
+    stalled : int
+        Programs that were run once more with random AXI stalls.
+    wrong : list of str
+        One line for each program that differs: its seed and what.
+    seen : Counter
+        What of the encoding space occurred, see `chanzi.conform.coverage`.
+    """
+
+    programs: int = 0
+    instructions: int = 0
+    cycles: int = 0
+    stalled: int = 0
+    wrong: list[str] = field(default_factory=list)
+    seen: Counter[str] = field(default_factory=Counter)
+
+
+def hardware_chips() -> dict[str, Chip]:
+    """Return small chips of sides 4, 8 and 16 that differ in ports, beats, pace, cores and queues."""
+
+    def chip(name: str, dim: int, port: int, beat: int, cores: int, rate: int, **core: int) -> Chip:
+        pad = Scratchpad(bytes=32 << 10, banks=32)
+        return Chip(
+            name=name,
+            clock_hz=100_000_000,
+            cores=cores,
+            core=Core(dim=dim, port_bytes=port, lanes=dim, scratchpad=pad, code_instructions=256, **core),
+            dram=Dram(bytes_per_s=rate, beat_bytes=beat, latency_ns=120.0),
+        )
+
+    chips = (
+        chip("d4", 4, 4, 4, 1, 400_000_000),
+        chip("d8", 8, 16, 8, 1, 500_000_000, queue_depth=2, issue_cycles=3),
+        chip("d8x2", 8, 8, 8, 2, 1_000_000_000),
+        chip("d16", 16, 16, 16, 1, 1_600_000_000),
+    )
+    return {made.name: made for made in chips}
+
+
+def check_hardware(chip: Chip, seeds: range, *, instructions: int = 12, stall_every: int = 10) -> Iterator[Tally]:
+    """Run a random program for each seed on all four machines; yield the tally after each.
+
+    Parameters
+    ----------
+    chip : Chip
+    seeds : range
+    instructions : int
+        Of the frame code, about.
+    stall_every : int
+        Every so many programs one is run again with stalls, which may change its cycles and nothing else.
+    """
+    tally = Tally()
+    for seed in seeds:
+        compiled = random_program(chip, np.random.default_rng(seed), instructions=instructions, cores=chip.cores)
+        found = _differences(compiled, 0.0, seed, tally)
+        if seed % stall_every == 0:
+            tally.stalled += 1
+            found += _differences(compiled, STALL, seed, tally)
+        tally.programs += 1
+        tally.instructions += sum(len(code) for core in compiled.segment.cores for code in (core.setup, core.frame))
+        tally.seen.update(seen(compiled))
+        if found:
+            tally.wrong.append(f"{chip.name}, seed {seed}: {'; '.join(found)}")
+        yield tally
+
+
+def _differences(compiled: Compiled, stall: float, seed: int, tally: Tally) -> list[str]:
+    """Return what differs between the machines."""
+    rtl = Simulator(compiled, stall=stall, seed=seed)
+    for _ in range(RUNS):
+        rtl.step()
+    memories = {
+        "RTL": Memories(rtl.dram.copy(), rtl.scratchpads),
+        "fast": run_fast(compiled, RUNS),
+    }
+    reference = run_reference(compiled, RUNS)
+    found = []
+    for name, mine in memories.items():
+        if not np.array_equal(mine.dram, reference.dram):
+            found.append(f"DRAM of {name}")
+        for n, (pad, wanted) in enumerate(zip(mine.scratchpads, reference.scratchpads, strict=True)):
+            if not np.array_equal(pad, wanted):
+                found.append(f"scratchpad {n} of {name}")
+    took = {"setup": rtl.setup_cycles, "frame": rtl.frame_cycles}
+    tally.cycles += rtl.setup_cycles + RUNS * rtl.frame_cycles
+    if not stall:
+        chip = dataclasses.replace(compiled.chip, cores=len(compiled.segment.cores))
+        for part in ("setup", "frame"):
+            wanted = simulate(chip, compiled.segment, part=part).cycles
+            if took[part] != wanted:
+                found.append(f"{part} takes {took[part]} cycles, not {wanted}")
+    found += [f"AXI4: {broken.rule}" for broken in rtl.violations()]
+    rtl.machine.close()
+    return found
