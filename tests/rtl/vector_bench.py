@@ -9,6 +9,7 @@ import numpy.typing as npt
 from chanzi.chip import load_chip
 from chanzi.chip.chip import Core
 from chanzi.flow.verilator import Model
+from chanzi.isa.hazards import streams
 from chanzi.isa.instruction import Instruction
 from chanzi.rtl.descriptor import VEC_PRODUCTS, vec_layout
 from chanzi.rtl.ports import READ_LATENCY
@@ -42,10 +43,13 @@ def run(
 ) -> list[tuple[int, int]]:
     """Run VECs on `memory`, offering each one `pause` cycles after the one before was taken; return (begin, complete).
 
-    Banks know multiples of the atom only, so every access that is no such multiple fails.
+    Banks know multiples of the atom only, so every access that is no such multiple fails; and what is read beyond the
+    instruction's streams, or beyond what the engine says it needs of a word.
     """
     W, size, atom = core.port_bytes, memory.size, core.atom_bytes
     pipes = {name: [0] * READ_LATENCY for name in READS}
+    rng = np.random.default_rng(0)
+    spans: list[tuple[int, int]] = []
     begun: list[int] = []
     complete: list[int] = []
     offered, valid = 0, 0
@@ -58,6 +62,7 @@ def run(
             dut.set(f"{name}__data", pipes[name][0])
         dut.eval()
         if valid and dut.get("engine__ready"):
+            spans = [span for stream in streams(code[len(begun)]) if not stream.writes for span in stream.spans]
             begun.append(cycle)
             valid, offered = 0, cycle + 1 + pause
         for name in READS:
@@ -65,7 +70,13 @@ def run(
             if dut.get(f"{name}__en"):
                 at = dut.get(f"{name}__addr")
                 assert at % atom == 0, f"{name} is read at {at}, no multiple of {atom}"
-                word = int.from_bytes(memory[(at + np.arange(W)) % size].tobytes(), "little")
+                need = dut.get(f"{name}__need") or W
+                last = (at + need) % size
+                # a word of several atoms may begin left of the map
+                inside = any(low - low % atom - (W - atom) <= at and low < last <= high for low, high in spans)
+                assert inside, f"{name} needs {need} bytes at {at}, beyond {spans}"
+                noise = rng.bytes(W - need)  # what lies behind may be another engine's
+                word = int.from_bytes(memory[(at + np.arange(need)) % size].tobytes() + noise, "little")
             pipes[name] = [*pipes[name][1:], word]
         if dut.get("result__en"):
             at, mask = dut.get("result__addr"), dut.get("result__mask")

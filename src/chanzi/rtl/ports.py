@@ -1,5 +1,6 @@
 """Signatures that blocks of the core share."""
 
+from amaranth import Const, Mux, Value
 from amaranth.lib.wiring import In, Out, Signature
 
 from chanzi.chip.chip import Core
@@ -31,3 +32,13 @@ def engine_port(layout: object) -> Signature:
     `done` says how many instructions will be complete in the next cycle.
     """
     return Signature({"valid": Out(1), "ready": In(1), "desc": Out(layout), "done": In(2)})
+
+
+def least(most: int, *left: Value) -> tuple[Value, Value]:
+    """Return (how many bytes of a word to read, whether any): at most `most`, and no more than each `left`, signed."""
+    need: Value = Const(most, range(most + 1))
+    some: Value = Const(1, 1)
+    for number in left:
+        need = Mux(number < need, number[: most.bit_length()], need)
+        some = some & (number > 0)
+    return need, some

@@ -10,7 +10,7 @@ from chanzi.isa.fields import VecFlag, VecKind
 from chanzi.isa.vector_cycles import MAX_SHARE
 from chanzi.rtl.descriptor import address_bits, coordinate_bits, vec_layout
 from chanzi.rtl.lane import delay
-from chanzi.rtl.ports import READ_LATENCY, engine_port, read_port, write_port
+from chanzi.rtl.ports import READ_LATENCY, engine_port, least, read_port, write_port
 from chanzi.rtl.vector.lanes import OUT_LATENCY, SUM_LATENCY, TAP_BITS, Lanes, step_layout
 from chanzi.rtl.vector.softmax import Softmax
 
@@ -47,16 +47,8 @@ class VectorEngine(Component):
         ]
         step = self.step = Signal(step_layout(core))
         self.read = {name: Signal(1 + AB, name=f"read_{name}") for name in ("operand", "second", "params")}
-        for name, read in self.read.items():
-            port = getattr(self, name)
-            later = Signal(1 + AB, name=f"read_{name}_later")
-            asked = getattr(softmax, f"ask_{name}", None)
-            m.d.sync += later.eq(read if asked is None else Mux(softmax.busy, asked, read))
-            m.d.comb += [port.en.eq(later[AB]), port.addr.eq(later[:AB]), getattr(lanes, name).eq(port.data)]
-            if name == "second":  # one byte for all channels, which may lie inside an atom
-                skip = delay(m, later[: (core.atom_bytes - 1).bit_length()], READ_LATENCY, "skip")
-                m.d.comb += port.addr.eq(later[:AB] & ~(core.atom_bytes - 1))
-                m.d.comb += lanes.second[:8].eq(port.data[: 8 * core.atom_bytes].word_select(skip, 8))
+        self.need = {name: Signal(range(core.port_bytes + 1), name=f"need_{name}") for name in self.read}
+        self._ask(m, softmax, lanes)
         for i in range(STEP_LATENCY):
             later = Signal(step.shape(), name=f"step_before_{i}")
             m.d.sync += later.eq(step)
@@ -73,6 +65,24 @@ class VectorEngine(Component):
         # the next block's division begins while this block's last sums are under way
         m.d.comb += lanes.oldest.eq(delay(m, self.share - 1, STEP_LATENCY + SUM_LATENCY, "oldest"))
         return m
+
+    def _ask(self, m: Module, softmax: Softmax, lanes: Lanes) -> None:
+        """Bring what walk and softmax ask for to the ports, a cycle later, and the words to the lanes."""
+        AB, atom = address_bits(self.core), self.core.atom_bytes
+        for name, read in self.read.items():
+            port = getattr(self, name)
+            later, need = Signal(1 + AB, name=f"read_{name}_later"), Signal(port.need.shape(), name=f"{name}_needed")
+            asked, needed = read, self.need[name]
+            if name != "second":
+                asked = Mux(softmax.busy, getattr(softmax, f"ask_{name}"), asked)
+                needed = Mux(softmax.busy, getattr(softmax, f"need_{name}"), needed)
+            m.d.sync += [later.eq(asked), need.eq(needed)]
+            m.d.comb += [port.en.eq(later[AB]), port.need.eq(need), getattr(lanes, name).eq(port.data)]
+            m.d.comb += port.addr.eq(later[:AB])
+            if name == "second":  # one byte for all channels, which may lie inside an atom
+                skip = delay(m, later[: (atom - 1).bit_length()], READ_LATENCY, "skip")
+                m.d.comb += port.addr.eq(later[:AB] & ~(atom - 1))
+                m.d.comb += lanes.second[:8].eq(port.data[: 8 * atom].word_select(skip, 8))
 
     def _state(self, m: Module) -> None:
         """Phases: lead-in, table, then parameters and lines for each block; and the pulse at the end."""
@@ -184,15 +194,23 @@ class VectorEngine(Component):
             with m.Else():
                 m.d.sync += weight_at.eq(d.weight_base)
         address, loads = Signal(AB), Signal()
-        m.d.comb += self.read["params"].eq(address | (loads << AB))
+        channels, left = Signal(signed(AB + 2)), Signal(signed(AB + 5))
+        needed, any_left = least(W, left)
+        m.d.comb += [channels.eq(d.channels - self.block), self.need["params"].eq(needed)]
+        m.d.comb += self.read["params"].eq(address | ((loads & any_left) << AB))
         m.d.comb += self.step.word.eq(Mux(self.table, self.count, word))
         done = Signal()
         with m.If(self.table):
             bits = (W - 1).bit_length()
             m.d.comb += [loads.eq(1), self.step.load_table.eq(1), address.eq(d.table_base + (self.count << bits))]
+            m.d.comb += left.eq(256)
         with m.Elif(self.parameter & (stage != 3)):
             bits = (W - 1).bit_length()
             offset = (self.block << 2) + (word << bits)
+            with m.If(stage == 2):
+                m.d.comb += left.eq(Mux(channels > core.lanes, core.lanes, channels))
+            with m.Else():
+                m.d.comb += left.eq((channels << 2) - (word << bits))
             m.d.comb += loads.eq(1)
             m.d.sync += word.eq(word + 1)
             ends = Signal()
@@ -280,8 +298,17 @@ class VectorEngine(Component):
         scalar = (d.flags & VecFlag.SCALAR) != 0
         m.d.comb += from_second.eq(second + Mux(scalar, 0, self.block))
         two = (d.kind == VecKind.ADD) | (d.kind == VecKind.MUL)
+        channels_left, bytes_left = Signal(signed(AB + 2)), Signal(signed(coordinate_bits(core) + 2))
+        first_byte = Signal(signed(coordinate_bits(core) + 2))
+        m.d.comb += [channels_left.eq(d.channels - self.block), first_byte.eq(nearest + self.block)]
+        m.d.comb += bytes_left.eq(d.width_bytes - first_byte)
+        of_pixel, _ = least(core.lanes, channels_left)
+        needed, touches = least(core.lanes, channels_left, bytes_left)
+        touches = touches & (first_byte > -core.lanes) & (first_byte + channels_left > 0)
         m.d.comb += [
-            self.read["operand"].eq(operand | ((walks & reads) << AB)),
+            self.read["operand"].eq(operand | ((walks & reads & touches) << AB)),
+            self.need["operand"].eq(needed),
+            self.need["second"].eq(Mux(scalar, (from_second & (core.atom_bytes - 1)) + 1, of_pixel)),
             self.read["second"].eq(from_second | ((walks & two) << AB)),
             step.read.eq(walks & reads),
             step.byte.eq(nearest + self.block),

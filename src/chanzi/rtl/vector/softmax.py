@@ -16,7 +16,7 @@ from chanzi.isa.vector_cycles import FLOAT_ADD_CYCLES, SOFTMAX_DRAIN_CYCLES
 from chanzi.rtl.descriptor import address_bits, coordinate_bits, vec_layout
 from chanzi.rtl.float32 import ADD_LATENCY, DIVIDE_LATENCY, MULTIPLY_LATENCY, Divide, Multiply, MultiplyAdd, ToByte
 from chanzi.rtl.lane import delay
-from chanzi.rtl.ports import READ_LATENCY
+from chanzi.rtl.ports import READ_LATENCY, least
 
 _WORD = 1 + READ_LATENCY
 """From a cycle of the walk to its word."""
@@ -37,11 +37,12 @@ class Softmax(Component):
 
     def __init__(self, core: Core) -> None:
         self.core = core
-        ask, word = address_bits(core) + 1, 8 * core.port_bytes
+        ask, word, need = address_bits(core) + 1, 8 * core.port_bytes, range(core.port_bytes + 1)
         super().__init__(
             {
                 "start": In(1), "over": Out(1), "busy": Out(1), "desc": In(vec_layout(core)),
-                "ask_operand": Out(ask), "operand": In(word), "ask_params": Out(ask), "params": In(word),
+                "ask_operand": Out(ask), "need_operand": Out(need), "operand": In(word),
+                "ask_params": Out(ask), "need_params": Out(need), "params": In(word),
                 "en": Out(1), "addr": Out(address_bits(core)), "data": Out(word), "mask": Out(core.port_bytes),
             }
         )  # fmt: skip
@@ -56,7 +57,7 @@ class Softmax(Component):
         self._walk(m, loaded, (largest, summing, dividing), first, last, channel)
         value, most = self._value(m, largest, first, channel)
         entry = self._entry(m, value, most)
-        total = self._total(m, entry, summing & first, summing & last & self.ask_operand[-1])
+        total = self._total(m, entry, summing & first, summing & last & self.adds)
         self._write(m, entry, total, dividing)
         return m
 
@@ -65,6 +66,7 @@ class Softmax(Component):
         d, W, AB = self.desc, self.core.port_bytes, address_bits(self.core)
         loading, at = Signal(), Signal(range(-(-1024 // W) + 1))
         m.d.comb += self.ask_params.eq((d.table_base + (at << (W.bit_length() - 1)))[:AB] | (loading << AB))
+        m.d.comb += self.need_params.eq(min(W, 1024))
         with m.If(self.start):
             m.d.sync += [loading.eq(1), at.eq(0), self.busy.eq(1)]
         with m.If(loading):
@@ -98,9 +100,18 @@ class Softmax(Component):
         m.d.comb += self.line_inside.eq(clamps | ~(above | below))
         asks, step = Signal(), Signal(range(W + 1))
         m.d.comb += [step.eq(Mux(largest, W, 1)), first.eq(channel == 0), last.eq(channel + step >= d.channels)]
-        m.d.comb += asks.eq(largest | dividing | (summing & (phase == 0)))
+        self.adds = phase == 0  # while summing
+        m.d.comb += asks.eq(largest | dividing | (summing & self.adds))
         low = channel & ~(atom - 1)
-        m.d.comb += self.ask_operand.eq((start + self.at + low)[:AB] | (asks << AB))
+        here, channels_left, bytes_left = (
+            Signal(signed(coordinate_bits(core) + 2), name=n) for n in ("here", "c", "b")
+        )
+        m.d.comb += [here.eq(self.at + low), channels_left.eq(d.channels - low), bytes_left.eq(d.width_bytes - here)]
+        inside = self.line_inside & (here > -Mux(largest, W, atom)) & (here + channels_left > 0)
+        needed, some = least(W, channels_left, bytes_left)
+        one, _ = least(atom, channels_left, bytes_left)
+        m.d.comb += self.need_operand.eq(Mux(largest, needed, one))
+        m.d.comb += self.ask_operand.eq((start + here)[:AB] | ((asks & inside & some) << AB))
         moves, ends_pixel, ends = Signal(), Signal(), Signal()
         m.d.comb += moves.eq(largest | dividing | (summing & (phase == FLOAT_ADD_CYCLES - 1)))
         m.d.comb += ends_pixel.eq(dividing & last)
