@@ -172,9 +172,7 @@ class Lanes(Component):
         core, d = self.core, self.desc
         name = f"lane_{lane}_"
         byte = self.operand.word_select(lane, 8)
-        at = Signal(signed(coordinate_bits(core) + 2), name=name + "at")
-        m.d.comb += at.eq(self.step.byte + lane)
-        exists = self.step.read & (at >= 0) & (at < d.width_bytes)
+        exists = self.step.read  # windows hold whole pixels
         value, there = Signal(signed(9), name=name + "value", reset_less=True), Signal(name=name + "there")
         stored = Cat(byte, byte[7] & d.signed[0]).as_signed()
         m.d.sync += [value.eq(Mux(exists, stored, d.zero_in)), there.eq(exists)]
