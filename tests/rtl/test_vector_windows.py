@@ -29,7 +29,7 @@ WINDOWED = (VecKind.MAX, VecKind.SUM, VecKind.MAC)
 
 
 def window(rng: np.random.Generator, core, taps: tuple[int, int], outputs: tuple[int, int]) -> Vec | None:
-    """Return a legal VEC with a window of so many taps over a map of whole pixels; None if these draws are not legal."""
+    """Return a legal VEC with a window of so many taps over whole pixels; None where these draws are not legal."""
     atom = core.atom_bytes
     channels = atom * int(rng.integers(1, 4))
     pixel = channels + atom * int(rng.integers(0, 2))
