@@ -15,12 +15,14 @@ sys.path.insert(0, str(Path(__file__).parent))
 
 from vector_bench import run, small_core
 
+from chanzi.chip import load_chip
 from chanzi.chip.chip import Core
 from chanzi.flow.module import model
 from chanzi.flow.verilator import Model
 from chanzi.isa.cycles import VECTOR_LATENCY_CYCLES, vec_cycles
 from chanzi.isa.fields import VecFlag, VecKind
 from chanzi.isa.instruction import Instruction, Vec
+from chanzi.isa.legality import check_instructions
 from chanzi.numerics.softmax import exp_table
 from chanzi.rtl.vector.engine import VectorEngine
 from chanzi.sim import reference
@@ -61,6 +63,9 @@ def check(core: Core, dut: Model, memory: np.ndarray, code: list[Instruction]) -
     with np.errstate(all="ignore"):
         for ins in code:
             reference.vec(None, wanted, ins)
+    plain = load_chip("chanzi-8")
+    chip = dataclasses.replace(plain, core=core, dram=dataclasses.replace(plain.dram, beat_bytes=0))
+    check_instructions(chip, code, core=0, cores=1, dram=range(0))
     times = run(core, dut, mine, code)
     differ = np.flatnonzero(mine != wanted.scratchpad)[:8]
     assert not differ.size, ([int(i) for i in differ], mine[differ], wanted.scratchpad[differ], code)
@@ -78,7 +83,7 @@ def softmax(core: Core, rng: np.random.Generator, channels: int, rows: int = 1, 
     pixel = -(-channels // atom) * atom
     signed, clamp = int(rng.integers(2)), bool(rng.integers(2))
     wide = int(rng.integers(1, 4))
-    width = channels + pixel * (wide - 1) if clamp else int(rng.integers(1, wide * pixel + 1))
+    width = channels + pixel * (wide - 1)
     stride = -(-width // atom) * atom + atom * int(rng.integers(3))
     low, high = ((0, 255), (-128, 127))[rng.integers(2)]
     if rng.random() < 0.3:
@@ -92,11 +97,11 @@ def softmax(core: Core, rng: np.random.Generator, channels: int, rows: int = 1, 
         line_stride=stride,
         height=int(rng.integers(1, 4)),
         width_bytes=width,
-        x_step=(pixel, atom * int(rng.integers(4)))[rng.integers(2)],
+        x_step=(pixel, atom * int(rng.integers(4)))[int(rng.integers(2)) if clamp else 0],
         y_step=int(rng.integers(3)),
         tap_x_step=0,
         tap_y_step=0,
-        pad_x=atom * int(rng.integers(-2, 4)),
+        pad_x=(atom if clamp else pixel) * int(rng.integers(-2, 3)),
         pad_y=int(rng.integers(-2, 3)),
         taps_y=1,
         taps_x=1,

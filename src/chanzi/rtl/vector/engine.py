@@ -298,16 +298,12 @@ class VectorEngine(Component):
         scalar = (d.flags & VecFlag.SCALAR) != 0
         m.d.comb += from_second.eq(second + Mux(scalar, 0, self.block))
         two = (d.kind == VecKind.ADD) | (d.kind == VecKind.MUL)
-        channels_left, bytes_left = Signal(signed(AB + 2)), Signal(signed(coordinate_bits(core) + 2))
-        first_byte = Signal(signed(coordinate_bits(core) + 2))
-        m.d.comb += [channels_left.eq(d.channels - self.block), first_byte.eq(nearest + self.block)]
-        m.d.comb += bytes_left.eq(d.width_bytes - first_byte)
-        of_pixel, _ = least(core.lanes, channels_left)
-        needed, touches = least(core.lanes, channels_left, bytes_left)
-        touches = touches & (first_byte > -core.lanes) & (first_byte + channels_left > 0)
+        channels = Signal(signed(AB + 2))
+        m.d.comb += channels.eq(d.channels - self.block)
+        of_pixel, _ = least(core.lanes, channels)
         m.d.comb += [
-            self.read["operand"].eq(operand | ((walks & reads & touches) << AB)),
-            self.need["operand"].eq(needed),
+            self.read["operand"].eq(operand | ((walks & reads) << AB)),
+            self.need["operand"].eq(of_pixel),
             self.need["second"].eq(Mux(scalar, (from_second & (core.atom_bytes - 1)) + 1, of_pixel)),
             self.read["second"].eq(from_second | ((walks & two) << AB)),
             step.read.eq(walks & reads),

@@ -16,7 +16,7 @@ from chanzi.isa.vector_cycles import FLOAT_ADD_CYCLES, SOFTMAX_DRAIN_CYCLES
 from chanzi.rtl.descriptor import address_bits, coordinate_bits, vec_layout
 from chanzi.rtl.float32 import ADD_LATENCY, DIVIDE_LATENCY, MULTIPLY_LATENCY, Divide, Multiply, MultiplyAdd, ToByte
 from chanzi.rtl.lane import delay
-from chanzi.rtl.ports import READ_LATENCY, least
+from chanzi.rtl.ports import READ_LATENCY
 
 _WORD = 1 + READ_LATENCY
 """From a cycle of the walk to its word."""
@@ -96,22 +96,19 @@ class Softmax(Component):
         m.d.comb += right.eq(d.width_bytes - d.channels)
         self.at = Signal(coordinate)
         m.d.comb += self.at.eq(Mux(clamps, Mux(at < 0, 0, Mux(at > right, right, at)), at))
-        self.line_inside = Signal()
-        m.d.comb += self.line_inside.eq(clamps | ~(above | below))
+        # pixels lie inside the map or outside it, as a whole
+        self.inside = Signal()
+        m.d.comb += self.inside.eq(clamps | ~(above | below | (at < 0) | (at > right)))
         asks, step = Signal(), Signal(range(W + 1))
         m.d.comb += [step.eq(Mux(largest, W, 1)), first.eq(channel == 0), last.eq(channel + step >= d.channels)]
         self.adds = phase == 0  # while summing
         m.d.comb += asks.eq(largest | dividing | (summing & self.adds))
         low = channel & ~(atom - 1)
-        here, channels_left, bytes_left = (
-            Signal(signed(coordinate_bits(core) + 2), name=n) for n in ("here", "c", "b")
-        )
-        m.d.comb += [here.eq(self.at + low), channels_left.eq(d.channels - low), bytes_left.eq(d.width_bytes - here)]
-        inside = self.line_inside & (here > -Mux(largest, W, atom)) & (here + channels_left > 0)
-        needed, some = least(W, channels_left, bytes_left)
-        one, _ = least(atom, channels_left, bytes_left)
-        m.d.comb += self.need_operand.eq(Mux(largest, needed, one))
-        m.d.comb += self.ask_operand.eq((start + here)[:AB] | ((asks & inside & some) << AB))
+        self.need, left = Signal(range(W + 1)), Signal(AB + 1)
+        m.d.comb += [left.eq(d.channels - low), self.need.eq(Mux(left < W, left, W)), self.need_operand.eq(self.need)]
+        with m.If(~largest & (left > atom)):
+            m.d.comb += self.need_operand.eq(atom)
+        m.d.comb += self.ask_operand.eq((start + self.at + low)[:AB] | ((asks & self.inside) << AB))
         moves, ends_pixel, ends = Signal(), Signal(), Signal()
         m.d.comb += moves.eq(largest | dividing | (summing & (phase == FLOAT_ADD_CYCLES - 1)))
         m.d.comb += ends_pixel.eq(dividing & last)
@@ -149,22 +146,14 @@ class Softmax(Component):
     def _value(self, m: Module, largest: Signal, first: Signal, channel: Signal) -> tuple[Value, Value]:
         """Return (a channel's value, _WORD + 1 cycles after its cycle; the largest of the pixel)."""
         d, W, atom = self.desc, self.core.port_bytes, self.core.atom_bytes
-        coordinate = signed(coordinate_bits(self.core) + 2)
-        base, left = Signal(coordinate), Signal(address_bits(self.core) + 1)
-        m.d.comb += [base.eq(self.at + (channel & ~(atom - 1))), left.eq(d.channels - channel)]
-        base = delay(m, base, _WORD, "byte_at").as_signed()
-        inside = delay(m, self.line_inside, _WORD, "inside")
-        left = delay(m, left, _WORD, "left")
+        inside, left = delay(m, self.inside, _WORD, "inside"), delay(m, self.need, _WORD, "left")
         pick = delay(m, (channel & (atom - 1))[: max(1, (atom - 1).bit_length())], _WORD, "pick")
         least = Mux(d.signed, -128, 0)
         stored, leaves = [], []
         for j in range(W):
-            here = Signal(coordinate, name=f"here{j}")
-            m.d.comb += here.eq(base + j)
             byte = self.operand.word_select(j, 8)
-            exists = inside & (here >= 0) & (here < d.width_bytes)
             value = Signal(signed(9), name=f"byte{j}")
-            m.d.comb += value.eq(Mux(exists, Cat(byte, byte[7] & d.signed[0]).as_signed(), d.zero_in))
+            m.d.comb += value.eq(Mux(inside, Cat(byte, byte[7] & d.signed[0]).as_signed(), d.zero_in))
             stored.append(value)
             leaf = Signal(signed(9), name=f"leaf{j}", reset_less=True)
             m.d.sync += leaf.eq(Mux(left > j, value, least))
