@@ -1,6 +1,6 @@
 """Signatures that blocks of the core share."""
 
-from amaranth import Const, Mux, Value
+from amaranth import Mux, Value
 from amaranth.lib.wiring import In, Out, Signature
 
 from chanzi.chip.chip import Core
@@ -13,11 +13,12 @@ READ_LATENCY = 3
 def read_port(core: Core) -> Signature:
     """Return a scratchpad read port, seen from the engine: `data` is valid READ_LATENCY cycles after `en`.
 
-    `need` is how many bytes of the word, from its first on, the engine uses; 0 means all.
+    The engine uses the bytes of the word from `skip`, whole atoms, to before `need`, where 0 means all. Only banks with
+    such bytes are read; the others may be another stream's.
     """
     word = core.port_bytes
-    need = Out(range(word + 1))
-    return Signature({"addr": Out(address_bits(core)), "en": Out(1), "need": need, "data": In(8 * word)})
+    used = {"need": Out(range(word + 1)), "skip": Out(range(word))}
+    return Signature({"addr": Out(address_bits(core)), "en": Out(1), **used, "data": In(8 * word)})
 
 
 def write_port(core: Core) -> Signature:
@@ -34,11 +35,6 @@ def engine_port(layout: object) -> Signature:
     return Signature({"valid": Out(1), "ready": In(1), "desc": Out(layout), "done": In(2)})
 
 
-def least(most: int, *left: Value) -> tuple[Value, Value]:
-    """Return (how many bytes of a word to read, whether any): at most `most`, and no more than each `left`, signed."""
-    need: Value = Const(most, range(most + 1))
-    some: Value = Const(1, 1)
-    for number in left:
-        need = Mux(number < need, number[: most.bit_length()], need)
-        some = some & (number > 0)
-    return need, some
+def least(most: int, left: Value) -> tuple[Value, Value]:
+    """Return (how many bytes of a word to read, whether any): at most `most`, and no more than are `left`, signed."""
+    return Mux(left < most, left[: most.bit_length()], most), left > 0

@@ -1,12 +1,14 @@
 """The scratchpad: many single-ported banks behind one read or write port for each stream, without arbitration."""
 
-from amaranth import ClockSignal, Instance, Module, Mux, Signal
+from amaranth import Cat, ClockSignal, Instance, Module, Signal, Value
 from amaranth.lib.wiring import Component, In
 
 from chanzi.chip.chip import Core
 from chanzi.errors import ChipError
+from chanzi.rtl.banks import Column
 from chanzi.rtl.descriptor import address_bits
 from chanzi.rtl.ports import read_port, write_port
+from chanzi.rtl.shared import Shared
 
 READS = ("a", "b", "parameters", "residual", "operand", "second", "constants", "store")
 WRITES = ("drain", "vector", "load")
@@ -32,8 +34,8 @@ class Scratchpad(Component):
     ----------
     core : Core
     model : bool
-        The behavioural model instead of banks: for simulation of cores whose windows are unaligned or whose banks are
-        too many to simulate one by one.
+        The behavioural model instead of banks: for simulation of cores whose banks are too many to simulate one by one.
+        To legal programs they are the same.
     """
 
     def __init__(self, core: Core, *, model: bool) -> None:
@@ -67,71 +69,91 @@ class Scratchpad(Component):
         return m
 
     def _banks(self) -> Module:
+        """Return columns of banks, one atom of a word each.
+
+        A window that starts in column c lies in row r of the columns from c on and in row r + 1 of those before, which
+        may be the next bank's first.
+        """
         m, core = Module(), self.core
-        word = core.port_bytes
-        if word != core.atom_bytes:
-            raise ChipError(
-                f"banks for windows of {word} bytes at {core.atom_bytes}-byte steps are not drawn",
-                hint="use the behavioural scratchpad for this chip",
+        word, atom = core.port_bytes, core.atom_bytes
+        banks, columns = core.scratchpad.banks, word // atom
+        depth = core.scratchpad.bank_bytes // word
+        row_bits, bank_bits = (depth - 1).bit_length(), (banks - 1).bit_length()
+        low = atom.bit_length() - 1
+        asked = [self._window(m, name, low, row_bits + bank_bits) for name in (*READS, *WRITES)]
+        writes = [self._rotated(m, name, asked[len(READS) + i][1]) for i, name in enumerate(WRITES)]
+        words: list[list[Value]] = [[] for _ in READS]
+        for c in range(columns):
+            go, rows = [], []
+            for n, (row, first, used) in enumerate(asked):
+                after = c < first
+                at = Signal(row_bits + bank_bits, name=f"row_{n}_{c}")
+                m.d.comb += at.eq(row + after)
+                rows.append(at)
+                go.append(
+                    used.bit_select((c - first)[: max(1, (columns - 1).bit_length())], 1) if columns > 1 else used
+                )
+            masks = [mask[atom * c : atom * c + atom] for mask, _ in writes]
+            column = Shared(
+                f"chanzi_scratchpad_column_{banks}x{depth}x{atom}",
+                Column(banks, depth, atom, len(READS), len(WRITES)),
             )
-        low = word.bit_length() - 1
-        bank_bits = core.scratchpad.banks.bit_length() - 1
-        row_bits = address_bits(core) - bank_bits - low
-        reads, writes = [], []
-        for name in READS:
+            m.submodules[f"column{c}"] = column
+            m.d.comb += [
+                column.go.eq(Cat(go)),
+                column.rows.eq(Cat(at[:row_bits] for at in rows)),
+                column.bank.eq(Cat(at[row_bits:] for at in rows)),
+                column.mask.eq(Cat(masks)),
+                column.data.eq(Cat(data[8 * atom * c : 8 * atom * (c + 1)] for _, data in writes)),
+            ]
+            for p, found in enumerate(words):
+                found.append(column.words[8 * atom * p : 8 * atom * (p + 1)])
+        for name, (_, first, _), found in zip(READS, asked, words, strict=False):
+            then = Signal(len(first), name=f"{name}_first", reset_less=True)
+            m.d.sync += then.eq(first)
             port = getattr(self, f"{name}_read")
-            en, addr = Signal(name=f"{name}_en"), Signal(address_bits(core), name=f"{name}_addr", reset_less=True)
-            m.d.sync += [en.eq(port.en), addr.eq(port.addr)]
-            then = Signal(bank_bits, name=f"{name}_bank", reset_less=True)
-            m.d.sync += then.eq(addr[low + row_bits :])
-            reads.append((port, en, addr[low : low + row_bits], addr[low + row_bits :], then))
-        for name in WRITES:
-            port = getattr(self, f"{name}_write")
-            en, addr = Signal(name=f"{name}_wen"), Signal(address_bits(core), name=f"{name}_waddr", reset_less=True)
-            mask = Signal(word, name=f"{name}_mask", reset_less=True)
-            data = Signal(8 * word, name=f"{name}_data", reset_less=True)
-            m.d.sync += [en.eq(port.en), addr.eq(port.addr), mask.eq(port.mask), data.eq(port.data)]
-            writes.append((en, addr[low : low + row_bits], addr[low + row_bits :], mask, data))
-        words = []
-        for bank in range(core.scratchpad.banks):
-            words.append(self._bank(m, bank, reads, writes, row_bits))
-        for name, (port, _, _, _, then) in zip(READS, reads, strict=True):
-            chosen = Signal(8 * word, name=f"{name}_word", reset_less=True)
-            with m.Switch(then):
-                for bank, data in enumerate(words):
-                    with m.Case(bank):
-                        m.d.comb += chosen.eq(data)
-            m.d.sync += port.data.eq(chosen)
+            m.d.sync += port.data.eq(_turned(m, Cat(found), then, 8 * atom, f"{name}_word", right=True))
         return m
 
-    def _bank(self, m: Module, bank: int, reads: list, writes: list, row_bits: int) -> Signal:
-        """Return the word that bank `bank` read in the cycle before."""
-        word = self.core.port_bytes
-        rdata = Signal(8 * word, name=f"bank{bank}_data")
-        row, mask, data = (
-            Signal(n, name=f"bank{bank}_{s}") for n, s in ((row_bits, "row"), (word, "m"), (8 * word, "d"))
+    def _window(self, m: Module, name: str, low: int, bits: int) -> tuple[Value, Value, Value]:
+        """Return (row, column of the first atom, bit for each atom whether it is used) a cycle later."""
+        core = self.core
+        columns = core.port_bytes // core.atom_bytes
+        port = getattr(self, f"{name}_{'read' if name in READS else 'write'}")
+        addr = Signal(len(port.addr), name=f"{name}_addr", reset_less=True)
+        used = Signal(columns, name=f"{name}_used")
+        atoms: list[Value] = []
+        for j in range(columns):
+            at = core.atom_bytes * j
+            if name in WRITES:
+                some = port.mask[at : at + core.atom_bytes].any()
+            else:
+                some = ((port.need == 0) | (port.need > at)) & (port.skip <= at)
+            atoms.append(port.en & some)
+        m.d.sync += [addr.eq(port.addr), used.eq(Cat(atoms))]
+        wide = (columns - 1).bit_length()
+        first = Signal(max(1, wide), name=f"{name}_column")
+        m.d.comb += first.eq(addr[low : low + wide])
+        return addr[low + wide : low + wide + bits], first, used
+
+    def _rotated(self, m: Module, name: str, first: Value) -> tuple[Value, Value]:
+        """Return a write's mask and data as the columns take them, a cycle after the port's access."""
+        word, atom = self.core.port_bytes, self.core.atom_bytes
+        port = getattr(self, f"{name}_write")
+        mask = Signal(word, name=f"{name}_mask", reset_less=True)
+        data = Signal(8 * word, name=f"{name}_data", reset_less=True)
+        m.d.sync += [mask.eq(port.mask), data.eq(port.data)]
+        return (
+            _turned(m, mask, first, atom, f"{name}_mask_turned", right=False),
+            _turned(m, data, first, 8 * atom, f"{name}_data_turned", right=False),
         )
-        en, we = Signal(name=f"bank{bank}_en"), Signal(name=f"bank{bank}_we")
-        rows, masks, datas, ens, wes = 0, 0, 0, 0, 0
-        for _, go, at, which, _ in reads:
-            hit = go & (which == bank)
-            rows, ens = rows | Mux(hit, at, 0), ens | hit
-        for go, at, which, m_bits, d_bits in writes:
-            hit = go & (which == bank)
-            rows, ens, wes = rows | Mux(hit, at, 0), ens | hit, wes | hit
-            masks, datas = masks | Mux(hit, m_bits, 0), datas | Mux(hit, d_bits, 0)
-        m.d.comb += [row.eq(rows), mask.eq(masks), data.eq(datas), en.eq(ens), we.eq(wes)]
-        m.submodules[f"bank{bank}"] = Instance(
-            "chanzi_sram",
-            p_DEPTH=1 << row_bits,
-            p_WORD=word,
-            p_ADDR=row_bits,
-            i_clk=ClockSignal(),
-            i_en=en,
-            i_we=we,
-            i_addr=row,
-            i_mask=mask,
-            i_wdata=data,
-            o_rdata=rdata,
-        )
-        return rdata
+
+
+def _turned(m: Module, value: Value, steps: Value, width: int, name: str, *, right: bool) -> Signal:
+    """Return `value` rotated by so many steps of `width` bits."""
+    result = Signal(len(value), name=name)
+    with m.Switch(steps):
+        for n in range(len(value) // width):
+            with m.Case(n):
+                m.d.comb += result.eq(value.rotate_right(n * width) if right else value.rotate_left(n * width))
+    return result
