@@ -9,6 +9,7 @@ pytest.importorskip("amaranth")
 pytest.importorskip("pyosys")
 
 from chanzi.chip import load_chip
+from chanzi.conform.coverage import missing
 from chanzi.conform.generate import random_program
 from chanzi.flow.module import model
 from chanzi.flow.verilator import Model
@@ -21,7 +22,8 @@ from chanzi.rtl.descriptor import DOT_PRODUCTS, dot_layout
 from chanzi.rtl.ports import READ_LATENCY
 from chanzi.sim import reference
 
-READS = ("a", "b", "params", "residual")
+READS = {"a": "A", "b": "B", "params": "parameters", "residual": "residual"}
+"""Port -> its stream in the rule that keeps streams in banks of their own."""
 
 
 def descriptor(core, ins) -> int:
@@ -45,12 +47,22 @@ def descriptor(core, ins) -> int:
 
 
 class Bench:
-    """The engine with a scratchpad: cycle by cycle in Python."""
+    """The engine with a scratchpad: cycle by cycle in Python.
+
+    Bytes that the engine does not ask for are noise, as another stream's bank would give; those it does ask for must be
+    in the `allowed` bytes of their streams, those that legality counts.
+    """
 
     def __init__(self, core, dut: Model, memory: np.ndarray) -> None:
         self.core, self.dut, self.memory = core, dut, memory
         self.cycle = 0
         self.pipes = {name: [0] * READ_LATENCY for name in READS}
+        self.allowed: dict[str, list[tuple[int, int]]] = {}
+        self.noise = np.random.default_rng(0)
+
+    def _check(self, stream: str, low: int, high: int) -> None:
+        spans = self.allowed.get(stream, [])
+        assert any(a <= low and high <= b for a, b in spans), f"{stream}: {low} to {high} of {spans}"
 
     def tick(self, bits: int | None) -> tuple[bool, int]:
         """Offer a descriptor (or none); return whether it was taken, and how many DOTs will be complete."""
@@ -64,14 +76,20 @@ class Bench:
         for name in READS:
             word = 0
             if dut.get(f"{name}__en"):
-                at = dut.get(f"{name}__addr")
-                word = int.from_bytes(self.memory[at : at + W].tobytes(), "little")
+                at, skip, need = (dut.get(f"{name}__{what}") for what in ("addr", "skip", "need"))
+                at -= self.memory.size if at + skip >= self.memory.size else 0  # a window that begins before the memory
+                low, high = at + skip, at + (need or W)
+                self._check(READS[name], low, high)
+                found = self.noise.integers(0, 256, W, dtype=np.uint8)
+                found[low - at : high - at] = self.memory[low:high]
+                word = int.from_bytes(found.tobytes(), "little")
             self.pipes[name] = [*self.pipes[name][1:], word]
         if dut.get("result__en"):
             at, mask = dut.get("result__addr"), dut.get("result__mask")
             data = dut.get("result__data").to_bytes(W, "little")
             for j in range(W):
                 if mask >> j & 1:
+                    self._check("output", at + j, at + j + 1)
                     self.memory[at + j] = data[j]
         dut.step()
         self.cycle += 1
@@ -90,6 +108,10 @@ def run(core, dut, memory, dots, *, careful: bool) -> tuple[list[int], list[int]
             careful and any(conflict(touched[i], touched[k], bank, same_engine=True) for i in range(len(completes), k))
         )
         now = bench.cycle
+        bench.allowed = {}
+        for found in touched[len(completes) : k]:
+            for stream in found:
+                bench.allowed.setdefault(stream.name, []).extend(stream.spans)
         taken, done = bench.tick(descriptor(core, dots[k]) if free else None)
         if taken:
             begins.append(now)
@@ -130,8 +152,9 @@ def test_bytes_and_cycles_of_random_dots(dim: int, port: int, programs: int) -> 
     chip = dataclasses.replace(plain, core=core, dram=dataclasses.replace(plain.dram, beat_bytes=0))
     rng = np.random.default_rng(dim)
     dut = model(ArrayEngine(core))
-    for _ in range(programs):
-        compiled = random_program(chip, rng, instructions=12, cores=1)
+    chosen = [random_program(chip, rng, instructions=12, cores=1) for _ in range(programs)]
+    assert not [name for name in missing(chosen) if name.startswith("DOT ")], "an epilogue or flag is not reached"
+    for compiled in chosen:
         simulator = reference.Simulator(compiled)
         simulator.setup()
         dots = [ins for ins in compiled.segment.cores[0].frame if ins.opcode == Opcode.DOT]

@@ -15,6 +15,7 @@ sys.path.insert(0, str(Path(__file__).parent))
 from vector_bench import run, small_core
 
 from chanzi.chip import load_chip
+from chanzi.conform.coverage import missing
 from chanzi.conform.generate import random_program
 from chanzi.flow.module import model
 from chanzi.isa.cycles import VECTOR_LATENCY_CYCLES, vec_cycles
@@ -23,15 +24,16 @@ from chanzi.rtl.vector.engine import VectorEngine
 from chanzi.sim import reference
 
 
-@pytest.mark.parametrize(("dim", "port", "programs"), [(4, 4, 12), pytest.param(8, 16, 40, marks=pytest.mark.slow)])
+@pytest.mark.parametrize(("dim", "port", "programs"), [(4, 4, 24), pytest.param(8, 16, 40, marks=pytest.mark.slow)])
 def test_bytes_and_cycles_of_random_vecs(dim: int, port: int, programs: int) -> None:
     core = small_core(dim, port)
     plain = load_chip("chanzi-8")
     chip = dataclasses.replace(plain, core=core, dram=dataclasses.replace(plain.dram, beat_bytes=0))
     rng = np.random.default_rng(dim)
     dut = model(VectorEngine(core))
-    for _ in range(programs):
-        compiled = random_program(chip, rng, instructions=12, cores=1)
+    chosen = [random_program(chip, rng, instructions=12, cores=1) for _ in range(programs)]
+    assert not [name for name in missing(chosen) if name.startswith("VEC ")], "a kind or flag is not reached"
+    for compiled in chosen:
         simulator = reference.Simulator(compiled)
         simulator.setup()
         wanted = simulator.machine.cores[0]
