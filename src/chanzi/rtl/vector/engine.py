@@ -9,7 +9,7 @@ from chanzi.isa.cycles import VECTOR_LATENCY_CYCLES as LATENCY_CYCLES
 from chanzi.isa.fields import VecFlag, VecKind
 from chanzi.isa.vector_cycles import MAX_SHARE
 from chanzi.rtl.descriptor import address_bits, coordinate_bits, vec_layout
-from chanzi.rtl.lane import delay
+from chanzi.rtl.lane import CONSTANTS_LATENCY, delay
 from chanzi.rtl.ports import READ_LATENCY, engine_port, least, read_port, write_port
 from chanzi.rtl.vector.lanes import OUT_LATENCY, SUM_LATENCY, TAP_BITS, Lanes, step_layout
 from chanzi.rtl.vector.softmax import Softmax
@@ -18,6 +18,8 @@ STEP_LATENCY = 1 + READ_LATENCY
 """From a cycle of the walk to its word."""
 LEAD_CYCLES = LATENCY_CYCLES - 2 - STEP_LATENCY - OUT_LATENCY
 """From the handshake to the first cycle of the walk: what the latency promised leaves."""
+
+assert LEAD_CYCLES + 2 + STEP_LATENCY + SUM_LATENCY > CONSTANTS_LATENCY, "the first sum of ADD needs its constants"
 
 
 class VectorEngine(Component):
@@ -264,7 +266,7 @@ class VectorEngine(Component):
         m.d.comb += self.stride.eq(Mux(self.slides, quotient, self.taps_x))
         m.d.comb += self.share.eq(Mux(self.slides, parts, 1))
 
-    def _line(self, m: Module) -> None:  # noqa: PLR0915 - one loop nest; to be split when its bytes are right
+    def _line(self, m: Module) -> None:  # noqa: PLR0915 - one loop nest
         """Walk over the positions of a line: vertical taps, and turns of accumulators."""
         core, d, AB = self.core, self.d, address_bits(self.core)
         coordinate, step = signed(coordinate_bits(core) + 1), self.step
@@ -285,7 +287,6 @@ class VectorEngine(Component):
         m.d.comb += ends.eq(~reads | (ends_turns & (tap + 1 >= self.taps_inside)))
         emits = ends & (until == 0)
         finishes = emits & (column + 1 == d.columns)
-        begins = Signal()  # a line
         waiting = Signal()  # walked, but the next line's taps are not found yet
         walks = self.line & ~waiting
         at_tap = Signal(self.top.shape())
@@ -307,7 +308,6 @@ class VectorEngine(Component):
             self.need["second"].eq(Mux(scalar, (from_second & (core.atom_bytes - 1)) + 1, of_pixel)),
             self.read["second"].eq(from_second | ((walks & two) << AB)),
             step.read.eq(walks & reads),
-            step.byte.eq(nearest + self.block),
             step.first.eq(
                 walks & fresh & (phase == 0) & (column == 0) & (window == -d.pad_x) & (until == self.taps_x - 1)
             ),
@@ -324,7 +324,7 @@ class VectorEngine(Component):
         for lane in range(core.lanes):
             m.d.comb += step.mask[lane].eq(self.block + lane < d.channels)
         with m.If(walks):
-            m.d.sync += [fresh.eq(ends), begins.eq(0)]
+            m.d.sync += fresh.eq(ends)
             with m.If(~ends):
                 m.d.sync += [low_age.eq(low_age + core.taps_per_lane)]
                 m.d.sync += low_tap.eq(low_tap + core.taps_per_lane * self.stride)
@@ -342,7 +342,7 @@ class VectorEngine(Component):
         with m.If(walks & finishes):
             m.d.sync += waiting.eq(1)
         with m.If(self.line_done | self.parameters_done):
-            m.d.sync += [waiting.eq(0), fresh.eq(1), begins.eq(1), phase.eq(0), tap.eq(0), at_tap.eq(self.first_inside)]
+            m.d.sync += [waiting.eq(0), fresh.eq(1), phase.eq(0), tap.eq(0), at_tap.eq(self.first_inside)]
             m.d.sync += [window.eq(-d.pad_x), at.eq(-d.pad_x)]
             m.d.sync += [low_age.eq(0), low_tap.eq(0), until.eq(self.taps_x - 1), column.eq(0)]
             next_out, next_second = Signal(AB), Signal(AB)

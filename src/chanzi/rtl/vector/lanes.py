@@ -11,7 +11,7 @@ from chanzi.chip.chip import Core
 from chanzi.isa.fields import VecFlag, VecKind
 from chanzi.isa.legality import MAX_WEIGHT_TAPS
 from chanzi.isa.vector_cycles import MAX_SHARE
-from chanzi.rtl.descriptor import address_bits, coordinate_bits, vec_layout
+from chanzi.rtl.descriptor import address_bits, vec_layout
 from chanzi.rtl.lane import (
     COMBINE_LATENCY,
     REQUANTIZE_LATENCY,
@@ -36,7 +36,6 @@ def step_layout(core: Core) -> data.StructLayout:
     return data.StructLayout(
         {
             "read": unsigned(1),
-            "byte": signed(coordinate_bits(core) + 1),  # of lane 0, in its line
             "first": unsigned(1),  # first cycle of a line: clear all accumulators
             "shift": unsigned(1),  # first cycle of a newer output
             "low_age": unsigned(4),  # the first accumulator of this turn
