@@ -84,8 +84,7 @@ def main() -> None:
     parser.add_argument("--write", action="store_true", help="rewrite docs/results/bound.md")
     arguments = parser.parse_args()
     lines = [
-        "| network | chip | cores | resident | array used | bound | bound ÷ resident | cold | streamed "
-        "| lost most to |",
+        "| network | chip | cores | resident | array used | bound | bound ÷ resident | cold | streamed | lost most |",
         "|---|---|--:|--:|--:|--:|--:|--:|--:|---|",
     ]
     print("\n".join(lines), flush=True)
@@ -102,8 +101,7 @@ def main() -> None:
                 "`python bench/bound.py --write`. The bound is computed from layer shapes and the chip alone",
                 "(`chanzi.cost.bound`): no program of this machine can take fewer cycles; it grants packings that may",
                 'not exist together. Figures are cycles. "resident": weights stay in the scratchpad between frames;',
-                '"cold": the first frame, weights loaded before it; "streamed": compiled to load them with every '
-                "frame.",
+                '"cold": the first frame, weights loaded before; "streamed": compiled to load them with every frame.',
                 "",
                 *lines,
                 "",
