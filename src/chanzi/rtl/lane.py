@@ -109,24 +109,33 @@ class Combine(Component):
         return m
 
 
-def combine_constants(m: Module, lanes: Sequence[Combine], given: Mapping[str, Value]) -> None:
-    """Bring an instruction's constants to all lanes, each in the cycle that needs it.
+COMBINE_TIMES: Mapping[str, int] = {
+    **dict.fromkeys(("mul", "first_is_r", "x_zero", "r_zero"), 0),
+    "inner_x": 1,
+    "inner_z": 1,
+    "outer_x": 1 + FMA_LATENCY,
+    **dict.fromkeys(("low", "high"), COMBINE_LATENCY - 1),
+}
+"""How many cycles after x and r `Combine` takes each of its constants."""
 
-    `given`, in the cycle of x and r: mul, first_is_r, x_zero, r_zero, scale_x, scale_r, offset, mul_scale, zero (a
-    float32), low, high.
+
+def combine_inputs(given: Mapping[str, Value]) -> dict[str, Value]:
+    """Return `Combine`'s constants, by port, of an instruction's.
+
+    `given`: mul, first_is_r, x_zero, r_zero, scale_x, scale_r, offset, mul_scale, zero (a float32), low, high.
     """
     mul, swap = given["mul"], given["first_is_r"]
-    inner_x = Mux(mul, given["mul_scale"], Mux(swap, given["scale_x"], given["scale_r"]))
-    inner_z = Mux(mul, 0, given["offset"])
-    outer_x = Mux(mul, given["zero"], Mux(swap, given["scale_r"], given["scale_x"]))
-    late = {
-        "inner_x": delay(m, inner_x, 1, "inner_x"),
-        "inner_z": delay(m, inner_z, 1, "inner_z"),
-        "outer_x": delay(m, outer_x, 1 + FMA_LATENCY, "outer_x"),
-        "low": delay(m, given["low"], COMBINE_LATENCY - 1, "combine_low"),
-        "high": delay(m, given["high"], COMBINE_LATENCY - 1, "combine_high"),
-        **{name: given[name] for name in ("mul", "first_is_r", "x_zero", "r_zero")},
+    return {
+        "inner_x": Mux(mul, given["mul_scale"], Mux(swap, given["scale_x"], given["scale_r"])),
+        "inner_z": Mux(mul, 0, given["offset"]),
+        "outer_x": Mux(mul, given["zero"], Mux(swap, given["scale_r"], given["scale_x"])),
+        **{name: given[name] for name in ("mul", "first_is_r", "x_zero", "r_zero", "low", "high")},
     }
+
+
+def combine_constants(m: Module, lanes: Sequence[Combine], given: Mapping[str, Value]) -> None:
+    """Bring an instruction's constants, `given` in the cycle of x and r, to all lanes, each in its own cycle."""
+    late = {n: delay(m, value, COMBINE_TIMES[n], f"combine_{n}") for n, value in combine_inputs(given).items()}
     for lane in lanes:
         for name, value in late.items():
             m.d.comb += getattr(lane, name).eq(value)

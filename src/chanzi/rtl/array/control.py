@@ -15,6 +15,7 @@ from chanzi.chip.chip import Core
 from chanzi.isa.fields import DotFlag
 from chanzi.rtl.array.walk import Walk
 from chanzi.rtl.descriptor import address_bits, dot_layout
+from chanzi.rtl.ports import least
 
 JOB_FIELDS = ("rows", "columns", "slot", "starts_dot", "starts_column", "ends_dot")
 
@@ -32,7 +33,7 @@ class TileControl(Component):
 
     Ports: `begin` with `next` and `slot` in the cycle of the handshake; `desc` of the DOT that feeds; `last` in its
     last cycle. Row-0 controls `step`, `pop_a`, `pop_b`, `clear`, `shift`, `capture`; parameter words asked for
-    (`asks`, `ask_addr`, `ask_kind` 0 table, 1 bias, 2 scale, `ask_index`); `held` in the last cycle of a DOT that
+    (`asks`, `ask_addr`, `ask_need` bytes, `ask_kind` 0 table, 1 bias, 2 scale, `ask_index`); `held` in the last cycle of a DOT that
     drains
     nothing; a `job` for the drain, valid with `capture`.
     """
@@ -51,6 +52,7 @@ class TileControl(Component):
                 **{name: Out(1) for name in ("step", "pop_a", "pop_b", "clear", "shift", "capture")},
                 "asks": Out(1),
                 "ask_addr": Out(address_bits(core)),
+                "ask_need": Out(range(core.port_bytes + 1)),
                 "ask_kind": Out(2),
                 "ask_index": Out(8),
                 "job": Out(job_layout(core)),
@@ -150,6 +152,8 @@ class TileControl(Component):
         total = lefts[0] + lefts[1] + lefts[2]
         m.d.comb += [self.asks.eq(total != 0), self.ask_kind.eq(kind), self.ask_index.eq(index)]
         m.d.comb += self.ask_addr.eq(Mux(kind == 0, bases[0], Mux(kind == 1, bases[1], bases[2])) + (index << bits))
+        of_tile, _ = least(W, 4 * columns - (index << bits))
+        m.d.comb += self.ask_need.eq(Mux(kind == 0, 0, of_tile))
         for i, left in enumerate(lefts):
             with m.If((kind == i) & (left != 0)):
                 m.d.sync += [left.eq(left - 1), index.eq(Mux(left == 1, 0, index + 1))]

@@ -17,11 +17,12 @@ from chanzi.rtl.array.control import job_layout
 from chanzi.rtl.descriptor import address_bits, dot_layout
 from chanzi.rtl.lane import (
     COMBINE_LATENCY,
+    COMBINE_TIMES,
     REQUANTIZE_LATENCY,
     Combine,
     CombineConstants,
     Requantize,
-    combine_constants,
+    combine_inputs,
     delay,
 )
 from chanzi.rtl.ports import READ_LATENCY, read_port, write_port
@@ -91,6 +92,7 @@ class Drain(Component):
         m.d.comb += at.eq(out + (word << (core.port_bytes.bit_length() - 1)))
         m.d.comb += self.residual.addr.eq(delay(m, res, COMBINE_AT - READ_LATENCY, "residual_addr"))
         second = (flags & int(DotFlag.ADD | DotFlag.MUL)) != 0
+        m.d.comb += self.residual.need.eq(delay(m, job.columns, COMBINE_AT - READ_LATENCY, "residual_need"))
         m.d.comb += self.residual.en.eq(delay(m, (busy & second), COMBINE_AT - READ_LATENCY, "residual_en"))
         self._lanes(m, desc, job, busy, (raw, word, at))
         return m
@@ -136,17 +138,32 @@ class Drain(Component):
         D = core.dim
         raw, word, at = where
         flags = desc.flags
-        late = {name: delay(m, desc[name], REQUANTIZE_LATENCY - 1, f"late_{name}") for name in ("zero", "low", "high")}
-        has = {flag: (flags & int(DotFlag[flag])) != 0 for flag in ("BIAS", "COLUMN_SCALE", "TABLE", "ADD", "MUL")}
-        at_table = Cat(has["TABLE"], job.slot)
-        table_now = delay(m, at_table, REQUANTIZE_LATENCY, "table_now")
-        firsts: list[Value] = []
+        has = {flag: (flags & int(DotFlag[flag])) != 0 for flag in ("BIAS", "COLUMN_SCALE")}
         totals: list[Value] = []
-        combines = [Shared("chanzi_combine", Combine()) for _ in range(D)]
-        constants = delay(m, Cat(desc.as_value(), self._constants(m, job)), COMBINE_AT, "constants")
-        size = dot_layout(core).size
-        then = _view(dot_layout(core), constants[:size], m, "then")
-        offset, zero = constants[size : size + 32], constants[size + 32 : size + 64]
+        slots = [
+            job.slot
+        ]  # a DOT's descriptor stands still until its last byte is written: its slot is all that travels
+        for n in range(WRITE_LATENCY):
+            slots.append(delay(m, slots[n], 1, f"slot{n + 1}"))
+
+        def then(time: int, name: str, values: Sequence[Value]) -> Signal:
+            """Return what a row has, so many cycles after it is read, of a value for each slot."""
+            found = Signal(values[0].shape(), name=f"then_{name}")
+            m.d.comb += found.eq(Mux(slots[time], values[1], values[0]))
+            return found
+
+        def field(time: int, name: str) -> Signal:
+            return then(time, name, [self.desc0[name], self.desc1[name]])
+
+        late = {name: field(REQUANTIZE_LATENCY - 1, name) for name in ("zero", "low", "high")}
+        lookup = [(d.flags & int(DotFlag.TABLE)) != 0 for d in (self.desc0, self.desc1)]
+        table_now = Cat(then(REQUANTIZE_LATENCY, "table", lookup), slots[REQUANTIZE_LATENCY])
+        signs = {name: field(COMBINE_AT, name)[0] for name in ("mid_signed", "res_signed")}
+        both = [combine_inputs(given) for given in self._constants(m)]
+        constants = {n: then(COMBINE_AT + COMBINE_TIMES[n], n, [given[n] for given in both]) for n in both[0]}
+        seconds = [(d.flags & int(DotFlag.ADD | DotFlag.MUL)) != 0 for d in (self.desc0, self.desc1)]
+        firsts: list[Value] = []
+        outs: list[Value] = []
         for c in range(D):
             lane = m.submodules[f"requantize{c}"] = Shared("chanzi_requantize", Requantize())
             bias = Mux(has["BIAS"], self.bias[32 * c : 32 * c + 32], 0)
@@ -158,31 +175,18 @@ class Drain(Component):
             totals.append(total)
             byte = self._table(m, c, lane.out, table_now)
             firsts.append(byte)
-            combine = m.submodules[f"combine{c}"] = combines[c]
+            combine = m.submodules[f"combine{c}"] = Shared("chanzi_combine", Combine())
             r = self.residual.data[8 * c : 8 * c + 8]
-            m.d.comb += combine.x.eq(Mux(then.mid_signed, byte.as_signed(), byte.as_unsigned()))
-            m.d.comb += combine.r.eq(Mux(then.res_signed, r.as_signed(), r.as_unsigned()))
-        given = {
-            "mul": (then.flags & int(DotFlag.MUL)) != 0,
-            "first_is_r": then.res_first[0],
-            "x_zero": then.mid_zero,
-            "r_zero": then.res_zero,
-            "scale_x": then.mid_scale,
-            "scale_r": then.res_scale,
-            "offset": offset,
-            "mul_scale": then.mid_scale,
-            "zero": zero,
-            "low": then.out_low,
-            "high": then.out_high,
-        }
-        combine_constants(m, combines, given)
+            m.d.comb += combine.x.eq(Mux(signs["mid_signed"], byte.as_signed(), byte.as_unsigned()))
+            m.d.comb += combine.r.eq(Mux(signs["res_signed"], r.as_signed(), r.as_unsigned()))
+            m.d.comb += [getattr(combine, name).eq(value) for name, value in constants.items()]
+            outs.append(combine.out)
         plain = delay(m, Cat(firsts), COMBINE_LATENCY, "plain")
-        second = delay(m, has["ADD"] | has["MUL"], WRITE_LATENCY, "second")
-        result = Mux(second, Cat(c.out for c in combines), plain)
+        result = Mux(then(WRITE_LATENCY, "second", seconds), Cat(outs), plain)
         self._write(m, (raw, word, at), (busy, job.columns), totals, result)
 
-    def _constants(self, m: Module, job: Value) -> Value:
-        """Return offset and zero of the job's slot: each slot has its own unit, for its inputs must stand still."""
+    def _constants(self, m: Module) -> list[dict[str, Value]]:
+        """Return what `combine_inputs` takes, of each slot; each has its own unit, for its inputs must stand still."""
         found = []
         for slot, desc in enumerate((self.desc0, self.desc1)):
             unit = m.submodules[f"constants{slot}"] = Shared("chanzi_combine_constants", CombineConstants())
@@ -194,8 +198,11 @@ class Drain(Component):
                 unit.r_zero.eq(desc.res_zero),
                 unit.out_zero.eq(desc.out_zero),
             ]
-            found.append(Cat(unit.offset, unit.zero))
-        return Mux(job.slot, found[1], found[0])
+            given = {"mul": (desc.flags & int(DotFlag.MUL)) != 0, "first_is_r": desc.res_first[0]}
+            given |= {"x_zero": desc.mid_zero, "r_zero": desc.res_zero, "low": desc.out_low, "high": desc.out_high}
+            given |= {"scale_x": desc.mid_scale, "scale_r": desc.res_scale, "mul_scale": desc.mid_scale}
+            found.append(given | {"offset": unit.offset, "zero": unit.zero})
+        return found
 
     def _table(self, m: Module, c: int, index: Value, now: Value) -> Value:
         W = self.core.port_bytes

@@ -54,7 +54,8 @@ class ArrayEngine(Component):
         m.d.comb += [control.next.eq(self.engine.desc), control.slot.eq(slot)]
         for side, feeder in feeders.items():
             walk, port = control.walks[side], getattr(self, side)
-            m.d.comb += [port.addr.eq(walk.addr), port.en.eq(walk.busy), feeder.word.eq(port.data)]
+            m.d.comb += [port.addr.eq(walk.addr), port.en.eq(walk.touches), feeder.word.eq(port.data)]
+            m.d.comb += [port.need.eq(walk.need), port.skip.eq(walk.skip)]
             known = Cat(walk.start_byte, feeding[f"{side}_width_bytes"], feeding[f"{side}_zero"])
             known = Cat(known, walk.busy, walk.row, walk.exists, feeding[f"{side}_signed"][0])
             then = delay(m, known, READ_LATENCY, f"known_{side}")
@@ -88,7 +89,7 @@ class ArrayEngine(Component):
         m.d.comb += drain.job.as_value().eq(delay(m, control.job.as_value(), wait, "job"))
         self._parameters(m, control, drain)
         m.d.comb += [drain.desc0.eq(descs[0]), drain.desc1.eq(descs[1])]
-        for name in ("addr", "en"):
+        for name in ("addr", "en", "need"):
             m.d.comb += getattr(self.residual, name).eq(getattr(drain.residual, name))
         m.d.comb += drain.residual.data.eq(self.residual.data)
         for name in ("addr", "en", "data", "mask"):
@@ -140,6 +141,7 @@ class ArrayEngine(Component):
         core = self.core
         D, W = core.dim, core.port_bytes
         m.d.comb += [self.params.addr.eq(control.ask_addr), self.params.en.eq(control.asks)]
+        m.d.comb += self.params.need.eq(control.ask_need)
         then = delay(m, Cat(control.asks, control.ask_kind, control.ask_index, control.slot), READ_LATENCY, "asked")
         asked, kind, index, slot = then[0], then[1:3], then[3:11], then[11]
         m.d.comb += [drain.table_en.eq(asked & (kind == 0)), drain.table_index.eq(index), drain.table_slot.eq(slot)]

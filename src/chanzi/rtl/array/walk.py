@@ -5,6 +5,7 @@ from amaranth.lib.wiring import Component, In, Out
 
 from chanzi.chip.chip import Core
 from chanzi.rtl.descriptor import address_bits, coordinate_bits, dot_layout
+from chanzi.rtl.ports import least
 
 _PLACE = ("x", "line", "addr", "byte")
 
@@ -16,8 +17,9 @@ class Walk(Component):
     cycle; `move`
     says whether with the rows after this tile's, else with the same, `back` with the first ones); `rows` of the tile;
     `issue` allowed. Out: `starts` (a round starts now), `busy` (a word is asked for now), `over` (all of the tile's
-    words are asked for after this cycle), the word's `addr`, `row`, `exists`, `start_byte`; `pop_bytes`: bytes of the
-    word that is popped next.
+    words are asked for after this cycle), the word's `addr`, `row`, `exists`, `start_byte`; whether it `touches` memory,
+    for it has bytes of the run inside the map, and then which, `skip` to before `need`; `pop_bytes`: bytes of the word
+    that is popped next.
     """
 
     def __init__(self, core: Core, side: str) -> None:
@@ -41,6 +43,9 @@ class Walk(Component):
                 "row": Out(range(core.dim)),
                 "exists": Out(1),
                 "start_byte": Out(signed(wide)),
+                "touches": Out(1),
+                "need": Out(range(core.port_bytes + 1)),
+                "skip": Out(range(core.port_bytes)),
                 "pop_bytes": Out(range(core.port_bytes + 1)),
             }
         )
@@ -133,6 +138,15 @@ class Walk(Component):
             self.start_byte.eq(now["byte"] + tap_byte + at),
             self.addr.eq(now["addr"] + off_addr + self.start_byte),
             self.exists.eq((line >= 0) & (line < f("height"))),
+        ]
+        of_run, _ = least(core.port_bytes, f("run") - at)
+        inside = Signal(signed(wide + 2))
+        before = Signal(signed(wide + 1))
+        m.d.comb += [inside.eq(f("width_bytes") - self.start_byte), before.eq(-self.start_byte)]
+        m.d.comb += [
+            self.need.eq(Mux(inside < of_run, inside[: len(self.need)], of_run)),
+            self.skip.eq(Mux(before > 0, before[: len(self.skip)], 0)),
+            self.touches.eq(self.busy & self.exists & (inside > 0) & (before < of_run)),
         ]
 
     def _pops(self, m: Module) -> None:
