@@ -10,6 +10,7 @@ from chanzi.chip.chip import Chip, Core, Dram, Scratchpad
 from chanzi.isa.cycles import dma_cycles, dma_span, dot_timing, vec_cycles
 from chanzi.isa.fields import DotFlag, VecFlag, VecKind
 from chanzi.isa.instruction import Dot, Load, Store, Vec
+from chanzi.isa.vector_cycles import cut_pixels
 
 
 def make_core(dim, port, taps_per_lane=3):
@@ -149,6 +150,17 @@ def positions_one_by_one(core, ins):
     return total
 
 
+@given(vecs())
+def test_cut_pixels_counts_each_position(ins):
+    cut = 0
+    for x in range(ins.columns):
+        for tap in range(ins.taps_x):
+            at = x * ins.x_step + tap * ins.tap_x_step - ins.pad_x
+            exist = [0 <= at + c < ins.width_bytes for c in range(ins.channels)]
+            cut += any(exist) and not all(exist) and not _clamps(ins)
+    assert cut_pixels(ins) == cut
+
+
 @given(cores, vecs())
 def test_vec_cycles_is_the_walk(core, ins):
     assert vec_cycles(core, ins) == positions_one_by_one(core, ins)
@@ -180,7 +192,7 @@ def loads(draw):
 
 @given(loads(), st.booleans(), st.sampled_from([8, 64, 128]), st.sampled_from([10**9, 68 * 10**9, 3 * 10**12]))
 def test_dma_cycles_walks_every_slot(ins, stores, beat, rate):
-    """Beats one by one, each at the pace; a LOAD's run may need a slot more, for the bytes that its beats leave over."""
+    """Beats one by one, each at the pace; a LOAD's run may need a slot more, for bytes that its beats leave over."""
     if stores:
         names = ("dram", "run", "count1", "count2", "dram_step1", "dram_step2")
         ins = Store(**{name: getattr(ins, name) for name in names})

@@ -196,7 +196,12 @@ VEC = (
     Field("base", "u4", "operand: address of line 0, byte 0"),
     Field("line_stride", "u4", "operand: bytes from a line to the next"),
     Field("height", "u4", "operand: lines that exist"),
-    Field("width_bytes", "u4", "operand: bytes of a line that exist; with CLAMP_EDGE whole atoms more than `channels`"),
+    Field(
+        "width_bytes",
+        "u4",
+        "operand: bytes of a line that exist; with CLAMP_EDGE whole atoms more than `channels`, "
+        "else no pixel of a window may lie partly outside them",
+    ),
     Field("x_step", "u4", "operand: bytes from an output pixel's window to the next"),
     Field("tap_x_step", "u4", "operand: bytes from a horizontal tap to the next"),
     Field("pad_x", "i4", "operand: bytes the first window lies left of byte 0"),
