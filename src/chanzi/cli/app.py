@@ -12,6 +12,7 @@ COMMANDS = {
     "chips": ("chanzi.cli.chips:app", "List, show, check and work out chips."),
     "compare": ("chanzi.cli.compare:compare", "Run one network on several chips, side by side."),
     "rtl": ("chanzi.cli.rtl:rtl", "Write a chip's Verilog, its integration page and a bench that checks itself."),
+    "synth": ("chanzi.cli.synth:synth", "Synthesize a chip: gates, area by block, the longest path of each."),
     "cost": ("chanzi.cli.cost:cost", "Say what a chip measures and costs: area, yield, dollars, with bands."),
     "validate": ("chanzi.cli.validate:validate", "Hold the cost models against published silicon."),
     "doctor": ("chanzi.cli.doctor:doctor", "Say what is installed, what is missing and how to get it."),

@@ -72,6 +72,11 @@ def chip_machine(
     return library, ports
 
 
+def hardware_key(chip: Chip) -> str:
+    """Return a hash of everything that the chip's hardware, with its scratchpad in banks, depends on."""
+    return _key(chip, True, False)
+
+
 def _key(chip: Chip, banks: bool, flatten: bool) -> str:
     """Return a hash of everything that the Verilog depends on."""
     import chanzi
