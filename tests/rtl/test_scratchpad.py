@@ -1,6 +1,8 @@
 """The scratchpad against a NumPy array: banks and the behavioural model, all ports at once."""
 
 import dataclasses
+import tempfile
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -117,6 +119,24 @@ def test_the_first_of_two_ports_that_meet_has_the_bank() -> None:
     assert access(a=(0, 0), load=(16, 0x44)) == 0x11  # read and write: the write is lost
     assert access(a=(16, 0)) == 0x33
     assert access(a=(16, 0), b=(0, 0)) == 0x33
+
+
+@pytest.mark.slow
+def test_a_bank_becomes_block_memory_of_an_fpga() -> None:
+    from pyosys import libyosys
+
+    from chanzi.flow.verilog import _Quiet
+
+    with tempfile.TemporaryDirectory() as folder, _Quiet():
+        Path(folder, "sram.v").write_text(SRAM_MODEL)
+        design = libyosys.Design()
+        sizes = "-set DEPTH 512 -set WORD 8 -set ADDR 9"
+        for step in (f"read_verilog {folder}/sram.v", f"chparam {sizes} chanzi_sram", "synth_ecp5 -top chanzi_sram"):
+            libyosys.run_pass(step, design)
+        libyosys.run_pass(f"tee -q -o {folder}/stat.txt stat", design)
+        cells = Path(folder, "stat.txt").read_text().split()
+    assert cells[cells.index("DP16KD") - 1] == "2"  # 32 Kibit, 18 a block
+    assert "TRELLIS_DPR16X4" not in cells
 
 
 def test_sizes_that_are_no_powers_of_two_are_refused() -> None:

@@ -91,7 +91,7 @@ def _by_unit(verilog: str) -> dict[str, str]:
     files: dict[str, list[str]] = {}
     for module in _MODULE.findall(plain):
         name = module.split(maxsplit=2)[1].split("(")[0]
-        unit = next((u for u in _UNITS if re.search(rf"_core\d*_{u}(_|$)", name)), None)
+        unit = next((u for u in _UNITS if re.search(rf"_core\d*_{u}(_|$)|^chanzi_{u}_", name)), None)
         unit = unit or ("chip" if name.startswith(TOP) else "lanes")  # lanes share their blocks
         files.setdefault(f"chanzi_{unit}.v", []).append(module)
     return {file: "\n\n".join(modules) + "\n" for file, modules in files.items()}
