@@ -127,7 +127,7 @@ class _Module:
         self.outside_out: list[tuple[int, tuple[str, int]]] = []
         self._fixed: list[tuple[int, list[tuple[int, float]]]] = []
         self.names: dict[int, str] = {}
-        self.wired: dict[int, int] = defaultdict(int)
+        self.registers: dict[int, str] = {}
         self._gather()
 
     def _gather(self) -> None:
@@ -152,7 +152,6 @@ class _Module:
                     for bit in pins.get(pin, ()):
                         if isinstance(bit, int):
                             self.load[bit] += load
-                            self.wired[bit] += 1
                 self.gates.append((known, {p: b[0] for p, b in pins.items() if b}))
             else:
                 self._block(cell, kind, pins)
@@ -259,6 +258,8 @@ class _Module:
                     self._start(net, 0.0)
             elif pin != cell.clock:
                 self._end(net, max(0.0, _setup(cell, 2 * slew)))
+                outputs = [pins[o] for o in cell.functions if isinstance(pins.get(o), int)]
+                self.registers[net] = next((self.names[o] for o in outputs if o in self.names), "?")
 
     def _slew(self, node: int, arc: Arc, edge: str, slew: float, load: float) -> None:
         if (table := arc.tables.get(f"{edge}_transition")) is not None:
@@ -315,6 +316,11 @@ class _Module:
                 left[a] = there + delay
         return left
 
+    def ending(self, node: int) -> str:
+        """Return a name for what a way ends at: the net's, or that of the register behind it."""
+        name = self.names.get(node // 2, "$")
+        return self.registers.get(node // 2, name) if name.startswith("$") else name
+
     def path(self, came: dict[int, int], node: int, delay: float, end: str) -> Route:
         """Return the way that leads to a node."""
         steps = [node]
@@ -367,7 +373,7 @@ def analyse(netlist: dict[str, Any], library: Library, models: dict[str, Model],
     model = Model()
     worst = max(module.ends, key=lambda n: at.get(n, _NEVER) + module.ends[n], default=None)
     if worst is not None and worst in at:
-        name = module.names.get(worst // 2, "?")
+        name = module.ending(worst)
         paths["inside"] = module.path(came, worst, at[worst] + module.ends[worst], name)
     for net, bit in module.outside_out:
         found = [at[2 * net + e] for e in (0, 1) if 2 * net + e in at]
@@ -385,7 +391,7 @@ def analyse(netlist: dict[str, Any], library: Library, models: dict[str, Model],
     at_in, came_in = module.forward(entry)
     end = max(module.ends, key=lambda n: at_in.get(n, _NEVER) + module.ends[n], default=None)
     if end is not None and end in at_in:
-        name = module.names.get(end // 2, "?")
+        name = module.ending(end)
         paths["in"] = module.path(came_in, end, at_in[end] + module.ends[end], name)
     reached = [(at_in[n], n, bit) for net, bit in module.outside_out for n in (2 * net, 2 * net + 1) if n in at_in]
     if reached:
