@@ -33,9 +33,8 @@ class TileControl(Component):
 
     Ports: `begin` with `next` and `slot` in the cycle of the handshake; `desc` of the DOT that feeds; `last` in its
     last cycle. Row-0 controls `step`, `pop_a`, `pop_b`, `clear`, `shift`, `capture`; parameter words asked for
-    (`asks`, `ask_addr`, `ask_need` bytes, `ask_kind` 0 table, 1 bias, 2 scale, `ask_index`); `held` in the last cycle of a DOT that
-    drains
-    nothing; a `job` for the drain, valid with `capture`.
+    (`asks`, `ask_addr`, `ask_need` bytes, `ask_kind` 0 table, 1 bias, 2 scale, `ask_index`); `held` in the last
+    cycle of a DOT that drains nothing; a `job` for the drain, valid with `capture`.
     """
 
     def __init__(self, core: Core) -> None:

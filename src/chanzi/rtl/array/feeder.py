@@ -10,9 +10,36 @@ from amaranth.lib.wiring import Component, In, Out
 
 from chanzi.chip.chip import Core
 from chanzi.rtl.descriptor import coordinate_bits
+from chanzi.rtl.shared import Shared
 
 ARRIVE_LATENCY = 2
 """Cycles from a word on the port to a row that waits with it."""
+
+
+class FeederRow(Component):
+    """A row's words: `word` is taken to wait if it is `mine`; `pop` begins with the one that waits, or with zeros."""
+
+    def __init__(self, width: int) -> None:
+        self.width = width
+        super().__init__({"word": In(9 * width), "mine": In(1), "step": In(1), "pop": In(1), "out": Out(9)})
+
+    def elaborate(self, platform: object) -> Module:
+        """Return the two words and the way out."""
+        del platform
+        m = Module()
+        waiting, active = (Signal(9 * self.width, name=name, reset_less=True) for name in ("waiting", "active"))
+        have, out = Signal(), Signal(9, name="byte")
+        with m.If(self.mine):
+            m.d.sync += [waiting.eq(self.word), have.eq(1)]
+        with m.Elif(self.pop):
+            m.d.sync += have.eq(0)
+        source = Mux(self.pop, Mux(have, waiting, 0), active)
+        with m.If(self.step):
+            m.d.sync += [active.eq(Cat(source[9:], Const(0, 9))), out.eq(source[:9])]
+        with m.Else():
+            m.d.sync += out.eq(0)
+        m.d.comb += self.out.eq(out)
+        return m
 
 
 class Feeder(Component):
@@ -62,20 +89,9 @@ class Feeder(Component):
         step, pop = self.step, self.pop
         outs = []
         for r in range(D):
-            waiting, active = (Signal(9 * W, name=f"{n}_{r}", reset_less=True) for n in ("waiting", "active"))
-            have = Signal(name=f"have_{r}")
-            out = Signal(9, name=f"out_{r}")
-            mine = arrived & (row == r)
-            with m.If(mine):
-                m.d.sync += [waiting.eq(word), have.eq(1)]
-            with m.Elif(pop):
-                m.d.sync += have.eq(0)
-            source = Mux(pop, Mux(have, waiting, 0), active)
-            with m.If(step):
-                m.d.sync += [active.eq(Cat(source[9:], Const(0, 9))), out.eq(source[:9])]
-            with m.Else():
-                m.d.sync += out.eq(0)
-            outs.append(out)
+            lane = m.submodules[f"row{r}"] = Shared(f"chanzi_array_feed_{W}", FeederRow(W))
+            m.d.comb += [lane.word.eq(word), lane.mine.eq(arrived & (row == r)), lane.step.eq(step), lane.pop.eq(pop)]
+            outs.append(lane.out)
             if r < D - 1:
                 step_next, pop_next = Signal(name=f"step_{r}"), Signal(name=f"pop_{r}")
                 m.d.sync += [step_next.eq(step), pop_next.eq(pop)]

@@ -17,9 +17,9 @@ class Walk(Component):
     cycle; `move`
     says whether with the rows after this tile's, else with the same, `back` with the first ones); `rows` of the tile;
     `issue` allowed. Out: `starts` (a round starts now), `busy` (a word is asked for now), `over` (all of the tile's
-    words are asked for after this cycle), the word's `addr`, `row`, `exists`, `start_byte`; whether it `touches` memory,
-    for it has bytes of the run inside the map, and then which, `skip` to before `need`; `pop_bytes`: bytes of the word
-    that is popped next.
+    words are asked for after this cycle), the word's `addr`, `row`, `exists`, `start_byte`; whether it `touches` the
+    memory, for it has bytes of the run inside the map, and then which, `skip` to before `need`; `pop_bytes`: bytes of
+    the word that is popped next.
     """
 
     def __init__(self, core: Core, side: str) -> None:
