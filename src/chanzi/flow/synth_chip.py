@@ -24,7 +24,7 @@ from chanzi.settings import cache_dir
 TOP = "chanzi_top"
 GRID = ".array.grid"
 """The module that is composed, not synthesized."""
-LARGEST = 16
+LARGEST = 8
 """The largest array whose hardware is elaborated whole."""
 OPENRAM_UM2 = (96_900.0, 11.45)
 """A sky130 SRAM macro: um2 before the first bit, and of a bit. Through OpenRAM's two 32-bit macros that ship with the

@@ -34,10 +34,13 @@ def synthesize_any(
 
 
 def sibling(chip: Chip, dim: int) -> Chip:
-    """Return a chip of one core like the given one, with a smaller array, ports, lanes and banks to match."""
+    """Return a chip of one core like the given one, with a smaller array, ports, lanes and banks to match.
+
+    The scratchpad keeps its size, to a power of two, for its addresses are everywhere.
+    """
     word = max(4, dim)
     banks = 4 * dim
-    pad = replace(chip.core.scratchpad, bytes=banks * word * 64, banks=banks)
+    pad = replace(chip.core.scratchpad, bytes=1 << (chip.core.scratchpad.bytes - 1).bit_length(), banks=banks)
     core = replace(chip.core, dim=dim, port_bytes=word, lanes=dim, scratchpad=pad)
     return replace(chip, core=core, cores=1, dram=replace(chip.dram, beat_bytes=word))
 
