@@ -33,6 +33,33 @@ COMBINE_AT = REQUANTIZE_LATENCY + TABLE_LATENCY
 WRITE_LATENCY = COMBINE_AT + COMBINE_LATENCY
 
 
+class Table(Component):
+    """A lane's tables, one for each slot: `byte` is, a cycle later, the table's at `index`, or `index` if not `on`.
+
+    A word of a table is written at word `to` of slot `to_slot`.
+    """
+
+    def __init__(self, width: int) -> None:
+        self.width = width
+        write = {"en": In(1), "to": In(8), "to_slot": In(1), "word": In(8 * width)}
+        super().__init__(write | {"on": In(1), "slot": In(1), "index": In(8), "byte": Out(8)})
+
+    def elaborate(self, platform: object) -> Module:
+        """Return the memory, a word of the port wide, and the choice of a byte."""
+        del platform
+        m, W = Module(), self.width
+        byte = Signal(8, name="found", reset_less=True)
+        memory = m.submodules.memory = Memory(shape=8 * W, depth=2 * max(1, 256 // W), init=[])
+        write, read = memory.write_port(), memory.read_port(domain="comb")
+        bits = W.bit_length() - 1
+        rows = max(0, 8 - bits)
+        m.d.comb += [write.en.eq(self.en), write.data.eq(self.word), write.addr.eq(Cat(self.to[:rows], self.to_slot))]
+        m.d.comb += read.addr.eq(Cat(self.index[bits:], self.slot) if rows else self.slot)
+        m.d.sync += byte.eq(Mux(self.on, read.data.word_select(self.index[: min(bits, 8)], 8), self.index))
+        m.d.comb += self.byte.eq(byte)
+        return m
+
+
 class Drain(Component):
     """Row counter, addresses and lanes.
 
@@ -140,9 +167,7 @@ class Drain(Component):
         flags = desc.flags
         has = {flag: (flags & int(DotFlag[flag])) != 0 for flag in ("BIAS", "COLUMN_SCALE")}
         totals: list[Value] = []
-        slots = [
-            job.slot
-        ]  # a DOT's descriptor stands still until its last byte is written: its slot is all that travels
+        slots = [job.slot]  # all that travels: a DOT's descriptor stands still until its last byte is written
         for n in range(WRITE_LATENCY):
             slots.append(delay(m, slots[n], 1, f"slot{n + 1}"))
 
@@ -206,17 +231,10 @@ class Drain(Component):
 
     def _table(self, m: Module, c: int, index: Value, now: Value) -> Value:
         W = self.core.port_bytes
-        byte = Signal(8, name=f"byte_{c}", reset_less=True)
-        depth = 2 * max(1, 256 // W)
-        memory = m.submodules[f"table{c}"] = Memory(shape=8 * W, depth=depth, init=[])
-        write, read = memory.write_port(), memory.read_port(domain="comb")
-        bits = W.bit_length() - 1
-        rows = max(0, 8 - bits)
-        m.d.comb += [write.en.eq(self.table_en), write.data.eq(self.table_word)]
-        m.d.comb += write.addr.eq(Cat(self.table_index[:rows], self.table_slot))
-        m.d.comb += read.addr.eq(Cat(index[bits:], now[1]) if rows else now[1])
-        m.d.sync += byte.eq(Mux(now[0], read.data.word_select(index[: min(bits, 8)], 8), index))
-        return byte
+        table = m.submodules[f"table{c}"] = Shared(f"chanzi_array_table_{W}", Table(W))
+        m.d.comb += [table.en.eq(self.table_en), table.to.eq(self.table_index), table.to_slot.eq(self.table_slot)]
+        m.d.comb += [table.word.eq(self.table_word), table.index.eq(index), table.on.eq(now[0]), table.slot.eq(now[1])]
+        return table.byte
 
     def _write(self, m: Module, where: tuple, row: tuple, totals: Sequence[Value], result: Value) -> None:
         core = self.core
