@@ -51,12 +51,18 @@ def shift_right_sticky(m: Module, value: Value, amount: Value, name: str) -> Val
 
 def leading_zeros(m: Module, value: Value, name: str) -> Signal:
     """Return the zeros above the highest one (width - 1 for 0)."""
-    width = len(value)
-    count = Signal(range(width), name=name)
-    m.d.comb += count.eq(width - 1)
-    for i in range(width):  # the last assignment wins: the highest one
-        with m.If(value[i]):
-            m.d.comb += count.eq(width - 1 - i)
+    steps = (len(value) - 1).bit_length()
+    padded = Cat(Const(0, (1 << steps) - len(value)), Const(1, 1), value[1:])  # a one at the end changes only 0
+    found: list[tuple[Value, Value]] = [(bit, Const(0, 0)) for bit in padded]
+    for step in range(steps):  # (is there a one, zeros above it) of ever longer pieces, from the lowest on
+        longer = []
+        for i, ((low, below), (high, above)) in enumerate(zip(found[::2], found[1::2], strict=True)):
+            one, zeros = Signal(name=f"{name}_any{step}_{i}"), Signal(step + 1, name=f"{name}{step}_{i}")
+            m.d.comb += [one.eq(low | high), zeros.eq(Cat(Mux(high, above, below), ~high))]
+            longer.append((one, zeros))
+        found = longer
+    count = Signal(range(len(value)), name=name)
+    m.d.comb += count.eq(found[0][1])
     return count
 
 
@@ -78,15 +84,15 @@ class Pack(Component):
         m.d.comb += normal.eq(self.sig << zeros)
         kept = Signal(26, reset_less=True)  # 24 bits, the one below, and whether anything lies below that
         top = Signal(EXPONENT, reset_less=True)
+        under = Signal(EXPONENT, reset_less=True)  # how far the highest bit lies below the smallest normal number's
         flags = Signal(4, reset_less=True)
         m.d.sync += [
             kept.eq(Cat(normal[: width - 25].any(), normal[width - 25 :])),
             top.eq(self.exp + (width - 1) - zeros),
+            under.eq(zeros - (self.exp + (width + 125))),
             flags.eq(Cat(self.sign, self.inf, self.nan, self.sig == 0)),
         ]
-        under = Signal(EXPONENT)
         down = Signal(5)
-        m.d.comb += under.eq(-126 - top)
         m.d.comb += down.eq(Mux(under <= 0, 0, Mux(under > 26, 26, under[:5])))
         shifted = Signal(26)
         m.d.comb += shifted.eq(shift_right_sticky(m, kept, down, "subnormal"))
