@@ -23,11 +23,18 @@ DATA = ROOT / "src" / "chanzi" / "cost" / "data" / "blocks.toml"
 PAGE = ROOT / "docs" / "results" / "silicon.md"
 NODE_NM = {"sky130": 130.0, "asap7": 7.0}
 TITLE = {
-    "sky130": "Synthesis of this project's hardware with yosys and ABC; SkyWater sky130 hd, typical, 25 C, 1.8 V",
-    "asap7": "Synthesis of this project's hardware with yosys and ABC; ASAP7 RVT (predictive 7 nm), typical, 0.7 V",
+    "sky130": "Synthesis of this project's hardware, yosys and ABC; SkyWater sky130 hd, typical, 25 C, 1.8 V",
+    "asap7": "Synthesis of this project's hardware, yosys and ABC; ASAP7 RVT (predictive 7 nm), typical, 0.7 V",
 }
 MARGIN = 0.7
 """Of a cycle that logic before wires may take; the rest is wires, skew and jitter."""
+_ABOUT = (
+    "Delays are after synthesis, before wires: clock to output, logic and setup, of the longest path of any module in "
+    "a block, with ports taken as registers; nets of high fan-out get an ideal tree of buffers. Small memories "
+    "(tables, weights) are counted as latches with read multiplexers, SRAMs by the area model of "
+    "`chanzi.flow.synth_chip`."
+)
+_STAGES = "Cycles that the longest path of a block would take at a preset's clock if"
 
 
 def stages(delay_ns: float, clock_hz: int) -> int:
@@ -70,12 +77,7 @@ def page(found: dict[tuple[str, str], Silicon]) -> str:
     lines = [
         "# The hardware in cells",
         "",
-        (
-            f"Made by `python tools/silicon_blocks.py`, {datetime.now(UTC):%Y-%m-%d}. Delays are after synthesis, before "
-            "wires: clock to output, logic and setup, of the longest path of any module in a block, with ports taken as "
-            "registers; nets of high fan-out get an ideal tree of buffers. Small memories (tables, weights) are counted as "
-            "latches with read multiplexers, SRAMs by the area model of `chanzi.flow.synth_chip`."
-        ),
+        f"Made by `python tools/silicon_blocks.py`, {datetime.now(UTC):%Y-%m-%d}. {_ABOUT}",
     ]
     for (tech, chip), silicon in found.items():
         whole = sum(part.um2 for part in silicon.parts)
@@ -102,10 +104,7 @@ def page(found: dict[tuple[str, str], Silicon]) -> str:
                 lines.append(f"- {part.name}, {part.delay:.2f} ns: `{part.path}`")
     lines += ["", "## Pipeline stages", ""]
     lines += [
-        (
-            f"Cycles that the longest path of a block would take at a preset's clock if {MARGIN:.0%} of a cycle is logic: "
-            "1 is what there is, 2 wants one more register."
-        ),
+        f"{_STAGES} {MARGIN:.0%} of a cycle is logic: 1 is what there is, 2 wants one more register.",
         "",
     ]
     clocks = {name: load_chip(name).clock_hz for name in ("chanzi-8", "chanzi-16", "chanzi-64x4", "tesla-fsd-hw3")}

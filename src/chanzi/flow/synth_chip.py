@@ -32,6 +32,9 @@ PDK: sky130_sram_1kbyte_1rw1r_32x256_8 is 479.78 x 397.5 um, sky130_sram_2kbyte_
 LATCH_OF_FLOP = 0.75
 """A latch's area in flip-flops: sky130's dlxtp_1 over its dfxtp_1 is 15.01 / 20.02."""
 
+CODE_BITS = 2048
+"""Bits of an instruction: the width of the code memory."""
+
 BLOCKS = {
     "array: cells": ("core.array.grid",),
     "edge feeders": ("core.array.feeder_a", "core.array.feeder_b"),
@@ -215,7 +218,7 @@ def synthesize(
     macro_node = node_nm or chip.node_nm or 130.0
     parts = [_part(name, synthesis, tree, tech) for name in BLOCKS if not block or name == block]
     if not block:
-        parts.append(_memories(synthesis, tree, tech, macro_node))
+        parts += _memories(synthesis, tree, tech, macro_node)
     return Silicon(
         chip=chip.name, library=tech.library.name, timed=tech.timed, nand2_um2=tech.library.nand2_um2,
         parts=tuple(p for p in parts if p.cells or p.sram_bits), units=units,
@@ -292,18 +295,27 @@ def _part(name: str, synthesis: Synthesis, tree: dict[str, Counter[str]], tech: 
     )  # fmt: skip
 
 
-def _memories(synthesis: Synthesis, tree: dict[str, Counter[str]], tech: Technology, node_nm: float) -> Part:
-    """Scratchpad banks and code memory."""
-    bits, area = 0, 0.0
+def _memories(synthesis: Synthesis, tree: dict[str, Counter[str]], tech: Technology, node_nm: float) -> Iterator[Part]:
+    """Yield the scratchpad's banks and the code memory."""
+    found: Counter[tuple[int, int]] = Counter()
     for module, counts in tree.items():
-        made, _ = synthesis.block(module)
-        for (depth, wide), n in made.macros.items():
-            copies = n * sum(counts.values())
-            bits += copies * depth * wide
-            # a wide memory is macros side by side, 64 bits each
-            columns = max(1, math.ceil(wide / 64))
-            area += copies * columns * sram_um2(depth, wide // columns, tech, node_nm)
+        for size, n in synthesis.block(module)[0].macros.items():
+            found[size] += n * sum(counts.values())
+    for name, code in (("scratchpad's banks", False), ("code memory", True)):
+        these = {size: n for size, n in found.items() if (size[1] == CODE_BITS) == code}
+        bits = sum(depth * wide * n for (depth, wide), n in these.items())
+        yield memory_part(name, bits, sum(n * banks_um2(*size, tech, node_nm) for size, n in these.items()))
+
+
+def banks_um2(depth: int, wide: int, tech: Technology, node_nm: float) -> float:
+    """Return the area of a memory of so many words: macros of at most 64 bits side by side."""
+    columns = max(1, math.ceil(wide / 64))
+    return columns * sram_um2(depth, wide // columns, tech, node_nm)
+
+
+def memory_part(name: str, bits: int, um2: float) -> Part:
+    """Return a block of nothing but SRAM."""
     return Part(
-        name="SRAM macros", cells=0, flops=0, gates=0.0, logic_um2=0.0, memory_bits=0, memory_um2=0.0, sram_bits=bits,
-        sram_um2=area, delay=0.0, path="",
+        name=name, cells=0, flops=0, gates=0.0, logic_um2=0.0, memory_bits=0, memory_um2=0.0, sram_bits=bits,
+        sram_um2=um2, delay=0.0, path="",
     )  # fmt: skip

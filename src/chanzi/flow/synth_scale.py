@@ -9,7 +9,7 @@ from dataclasses import replace
 
 from chanzi.chip.chip import Chip
 from chanzi.flow.synth import Technology
-from chanzi.flow.synth_chip import LARGEST, Part, Silicon, sram_um2, synthesize
+from chanzi.flow.synth_chip import CODE_BITS, LARGEST, Part, Silicon, banks_um2, memory_part, synthesize
 
 SIBLINGS = (4, 8)
 """Arrays of the small chips."""
@@ -76,8 +76,8 @@ def scaled(chip: Chip, small: Silicon, large: Silicon, tech: Technology, node_nm
         if part.name in _SQUARE:
             wide = core.dim if part.name == "array: cells" else core.port_bytes
             parts.append(_area(before.get(part.name, part), part, core.dim * wide, core.dim, chip.cores))
-        elif part.name == "SRAM macros":
-            parts.append(_memories(chip, part, tech, node_nm))
+        elif part.sram_bits:
+            parts.append(_memory(chip, part.name, tech, node_nm))
         else:
             x0, x1 = (x[part.name] for x in at)
             share = (target[part.name] - x0) / (x1 - x0) if x1 != x0 else 1.0
@@ -115,12 +115,11 @@ def _with(high: Part, at: Callable[[str], float]) -> Part:
     )  # fmt: skip
 
 
-def _memories(chip: Chip, like: Part, tech: Technology, node_nm: float) -> Part:
-    core, node = chip.core, node_nm or chip.node_nm or 130.0
-    word = core.port_bytes
-    columns = -(-8 * word // 64)
-    depth = core.scratchpad.bank_bytes // word
-    banks = core.scratchpad.banks * columns * sram_um2(depth, 8 * word // columns, tech, node)
-    code = 32 * sram_um2(core.code_instructions, 64, tech, node)
-    bits = 8 * core.scratchpad.bytes + 2048 * core.code_instructions
-    return replace(like, sram_bits=chip.cores * bits, sram_um2=chip.cores * (banks + code))
+def _memory(chip: Chip, name: str, tech: Technology, node_nm: float) -> Part:
+    core, node, n = chip.core, node_nm or chip.node_nm or 130.0, chip.cores
+    if name == "code memory":
+        area = banks_um2(core.code_instructions, CODE_BITS, tech, node)
+        return memory_part(name, n * CODE_BITS * core.code_instructions, n * area)
+    depth = core.scratchpad.bank_bytes // core.port_bytes
+    area = core.scratchpad.banks * banks_um2(depth, 8 * core.port_bytes, tech, node)
+    return memory_part(name, n * 8 * core.scratchpad.bytes, n * area)
