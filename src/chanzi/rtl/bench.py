@@ -8,7 +8,8 @@ from chanzi.rtl.control import CODE_BASE, CODE_STEP
 
 TEMPLATE = """\
 // Runs one program on chanzi_top and compares DRAM and cycles with what the simulators say.
-// With Verilator: verilator --binary --timing -Wno-fatal -Wno-lint -f chanzi.f --top-module chanzi_bench && obj_dir/Vchanzi_bench
+// With Verilator: verilator --binary --timing -Wno-fatal -Wno-lint -f chanzi.f --top-module chanzi_bench
+// and then obj_dir/Vchanzi_bench
 module chanzi_bench;
   localparam BEAT = {beat};
   localparam SIZE = {size};
