@@ -11,7 +11,7 @@ import numpy as np
 
 from chanzi.chip.chip import Chip
 from chanzi.errors import FlowError
-from chanzi.flow.chip_model import TOP, chip_verilog, design, memory_models
+from chanzi.flow.chip_model import TOP, chip_verilog, memory_models
 from chanzi.isa.instruction import encode
 from chanzi.program.layout import Frame, write_inputs
 from chanzi.program.program import Compiled
@@ -58,6 +58,8 @@ def write_package(
     if folder.exists() and any(folder.iterdir()) and not (folder / FILE_LIST).exists():
         raise FlowError(f"{folder} holds other files", hint="name a new folder")
     verilog, _ = chip_verilog(chip, banks=banks, flatten=False)
+    from chanzi.rtl.integration import integration_page  # after the check that Amaranth is there
+
     files = _by_unit(verilog)
     files["memories.v"] = memory_models(banks=banks)
     modules = sum(text.count("\nendmodule") for text in files.values())
@@ -69,20 +71,11 @@ def write_package(
             (made / file).write_text(text)
         (made / "chanzi_bench.sv").write_text(_bench(chip, program, inputs or {}, made))
         (made / FILE_LIST).write_text("".join(f"{file}\n" for file in (*files, "chanzi_bench.sv")))
-        (made / "INTEGRATION.md").write_text(_page(chip, banks))
+        (made / "INTEGRATION.md").write_text(integration_page(chip))
         if folder.exists():
             shutil.rmtree(folder)
         made.rename(folder)
     return Package(folder=folder, files=(*files, "chanzi_bench.sv"), modules=modules)
-
-
-def _page(chip: Chip, banks: bool) -> str:
-    from chanzi.rtl.integration import integration_page
-
-    top = design(chip, banks=banks)
-    page = integration_page(chip, top)
-    top._MustUse__used = True
-    return page
 
 
 def _by_unit(verilog: str) -> dict[str, str]:

@@ -1,13 +1,14 @@
 """The integration page: ports, bus, registers and how to start a program, from the same tables as the hardware."""
 
 from amaranth import Shape
-from amaranth.lib.wiring import Component, Out
+from amaranth.lib.wiring import Out
 
 from chanzi.chip.chip import Chip
 from chanzi.isa.cycles import START_CYCLES
 from chanzi.isa.fields import INSTRUCTION_BYTES
 from chanzi.rtl.control import CODE_BASE, CODE_STEP, CORE_BASE, CORE_REGISTERS, CORE_STEP, REGISTERS
 from chanzi.rtl.sequencer import ErrorCode
+from chanzi.rtl.top import top_ports
 
 _MEANING = {
     "clk": "clock; everything happens at its rising edge",
@@ -27,14 +28,12 @@ _ERRORS = {
 }
 
 
-def integration_page(chip: Chip, top: Component) -> str:
+def integration_page(chip: Chip) -> str:
     """Return the page as Markdown.
 
     Parameters
     ----------
     chip : Chip
-    top : Component
-        The chip's top, for its ports.
     """
     core = chip.core
     lines = [
@@ -53,7 +52,7 @@ def integration_page(chip: Chip, top: Component) -> str:
         f"| `clk` | 1 | in | {_MEANING['clk']} |",
         f"| `rst` | 1 | in | {_MEANING['rst']} |",
     ]
-    for name, member in top.signature.members.items():
+    for name, member in top_ports(chip).items():
         bits = Shape.cast(member.shape).width
         side = "out" if member.flow is Out else "in"
         lines.append(f"| `{name}` | {bits} | {side} | {_MEANING.get(name, 'AXI4')} |")

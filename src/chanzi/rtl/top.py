@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from types import MappingProxyType
+from typing import Any
 
 from amaranth import Cat, Module
 from amaranth.lib.wiring import Component, In, Member, Out, connect
@@ -11,6 +12,12 @@ from chanzi.rtl.axi import axi_master
 from chanzi.rtl.bus import Bus
 from chanzi.rtl.control import CORE_REGISTERS, Control
 from chanzi.rtl.core import CoreTop
+
+
+def top_ports(chip: Chip) -> dict[str, Any]:
+    """Return the ports of the chip, clock and reset aside."""
+    control = {"ctl_addr": In(32), "ctl_write": In(1), "ctl_wdata": In(32), "ctl_rdata": Out(32), "halted": Out(1)}
+    return axi_master(chip) | control
 
 
 class ChipTop(Component):
@@ -32,11 +39,7 @@ class ChipTop(Component):
     ) -> None:
         self.chip = chip
         self.cores = [CoreTop(chip, model=model, compute=compute) for _ in range(chip.cores)]
-        super().__init__(
-            axi_master(chip)
-            | {"ctl_addr": In(32), "ctl_write": In(1), "ctl_wdata": In(32), "ctl_rdata": Out(32), "halted": Out(1)}
-            | dict(more)
-        )
+        super().__init__(top_ports(chip) | dict(more))
 
     def elaborate(self, platform: object) -> Module:
         """Return the blocks and their wires."""
