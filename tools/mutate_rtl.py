@@ -69,18 +69,32 @@ OPERATORS: dict[type[ast.operator], type[ast.operator]] = {
 
 @dataclass(frozen=True, kw_only=True)
 class Mutant:
-    """One fault: `block`, where, and the module's source with it."""
+    """One fault: in which block, at the how many-th place, and where that is."""
 
     block: str
     line: int
     column: int
     fault: str
-    source: str
+    number: int
+
+    @property
+    def source(self) -> str:
+        """Return the module's source with the fault."""
+        tree = ast.parse(_path(self.block).read_text())
+        places = _Places()
+        places.visit(tree)
+        node = places.found[self.number]
+        new = next(made for name, made in _faults(node) if name == self.fault)
+        return ast.unparse(ast.fix_missing_locations(_Replace(node, new).visit(tree)))
 
     @property
     def name(self) -> str:
         """Identify the mutant in the journal."""
         return f"{self.block}:{self.line}:{self.column}:{self.fault}"
+
+
+def _path(block: str) -> Path:
+    return ROOT / "src/chanzi/rtl" / f"{block.replace('.', '/')}.py"
 
 
 def _called(node: ast.AST) -> str:
@@ -128,7 +142,7 @@ class _Places(ast.NodeVisitor):
         self.found: list[ast.AST] = []
         self._inside = 0
 
-    def visit_FunctionDef(self, node: ast.FunctionDef) -> None:  # noqa: N802 - ast's name
+    def visit_FunctionDef(self, node: ast.FunctionDef) -> None:
         if node.name == "__init__":
             return
         self._inside += 1
@@ -136,7 +150,7 @@ class _Places(ast.NodeVisitor):
             self.visit(statement)
         self._inside -= 1
 
-    def visit_Call(self, node: ast.Call) -> None:  # noqa: N802 - ast's name
+    def visit_Call(self, node: ast.Call) -> None:
         if _called(node) in ("Signal", "range", "Memory", "StructLayout", "unsigned", "signed", "getattr", "zip"):
             return
         if self._inside:
@@ -145,11 +159,11 @@ class _Places(ast.NodeVisitor):
         for argument in node.args:
             self.visit(argument)
 
-    def visit_If(self, node: ast.If) -> None:  # noqa: N802 - ast's name
+    def visit_If(self, node: ast.If) -> None:
         for statement in (*node.body, *node.orelse):
             self.visit(statement)
 
-    def visit_JoinedStr(self, node: ast.JoinedStr) -> None:  # noqa: N802 - ast's name
+    def visit_JoinedStr(self, node: ast.JoinedStr) -> None:
         pass
 
     def generic_visit(self, node: ast.AST) -> None:
@@ -169,24 +183,16 @@ class _Replace(ast.NodeTransformer):
 
 def mutants(block: str) -> Iterator[Mutant]:
     """Yield every fault of a block's module."""
-    path = ROOT / "src/chanzi/rtl" / f"{block.replace('.', '/')}.py"
-    text = path.read_text()
     places = _Places()
-    places.visit(ast.parse(text))
+    places.visit(ast.parse(_path(block).read_text()))
     for number, place in enumerate(places.found):
         for fault, _ in _faults(place):
-            tree = ast.parse(text)
-            again = _Places()
-            again.visit(tree)
-            node = again.found[number]
-            new = next(made for name, made in _faults(node) if name == fault)
-            changed = ast.unparse(ast.fix_missing_locations(_Replace(node, new).visit(tree)))
-            yield Mutant(block=block, line=place.lineno, column=place.col_offset, fault=fault, source=changed)
+            yield Mutant(block=block, line=place.lineno, column=place.col_offset, fault=fault, number=number)
 
 
 def draw(blocks: list[str], count: int, seed: int) -> list[Mutant]:
     """Return `count` faults, as many of each block, of each kind as even as the block has them."""
-    rng = random.Random(seed)  # noqa: S311 - a sample, no secret
+    rng = random.Random(seed)
     drawn: list[Mutant] = []
     for i, block in enumerate(blocks):
         kinds: dict[str, list[Mutant]] = {}
