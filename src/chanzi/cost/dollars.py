@@ -206,41 +206,67 @@ def assumptions_of(node_nm: float, overrides: Mapping[str, "float | tuple[float,
     return found
 
 
-class _World:
-    """The figures of one draw each: best guesses first (row 0), then random draws."""
+Normals = Callable[[str], Draws]
+"""What a figure is drawn with: its name -> standard normals, one for each world. 0 is the best guess."""
 
-    def __init__(self, assumptions: Mapping[str, Figure], area: Area) -> None:
-        rng = np.random.default_rng(_SEED)
-        self.rng = rng
+
+def random_normals(seed: int = _SEED, draws: int = _DRAWS, *, width: float = 1.0) -> Normals:
+    """Return normals of a world at its best guesses (row 0) and of `draws` random ones; `width` 0 takes ranges away."""
+    rng = np.random.default_rng(seed)
+
+    def normals(name: str) -> Draws:
+        del name  # every figure is drawn on its own, in the order of asking
+        return np.concatenate(([0.0], width * rng.standard_normal(draws)))
+
+    return normals
+
+
+def drawn(figure: Figure, z: Draws) -> Draws:
+    """Return a figure in worlds of the given normals: half of them above, one in ten below `low` and above `high`."""
+    return _drawn(figure.value, *figure.bounds, z)
+
+
+def _drawn(value: float, low: float, high: float, z: Draws) -> Draws:
+    if low > 0:
+        found = value * np.exp(z * np.where(z < 0, math.log(value / low), math.log(high / value)) / _Z90)
+        return np.asarray(found)
+    return np.asarray(np.maximum(value + z * np.where(z < 0, value - low, high - value) / _Z90, 0.0))
+
+
+class _World:
+    """The figures of every world: best guesses first (row 0)."""
+
+    def __init__(self, assumptions: Mapping[str, Figure], area: Area, normals: Normals) -> None:
         self.of = {
-            name: np.minimum(self._draw(figure.value, *figure.bounds), 1.0 if name in _SHARES else np.inf)
+            name: np.minimum(drawn(figure, normals(name)), 1.0 if name in _SHARES else np.inf)
             for name, figure in assumptions.items()
         }
-        parts = {
-            "logic": [b.logic_mm2 for b in area.blocks],
-            "memory": [b.memory_mm2 for b in area.blocks],
-            "fixed": [b.fixed_mm2 for b in area.blocks],
-            "white": [area.white, area.ring],
-        }
-        self.die = np.zeros(_DRAWS + 1)
-        for ranges in parts.values():
-            # All of a kind is large or small together, for the figures of the node are shared.
-            low, value, high = (sum(getattr(r, end) for r in ranges) for end in ("low", "value", "high"))
-            if value:
-                spread = [value * (end / value) ** _TOGETHER for end in (low, high)]
-                self.die = self.die + self._draw(value, *spread)
-
-    def _draw(self, value: float, low: float, high: float) -> Draws:
-        """Return the best guess and draws around it: half of them above, one in ten below `low` and above `high`."""
-        z = self.rng.standard_normal(_DRAWS)
-        if low > 0:
-            drawn = value * np.exp(z * np.where(z < 0, math.log(value / low), math.log(high / value)) / _Z90)
-        else:
-            drawn = np.maximum(value + z * np.where(z < 0, value - low, high - value) / _Z90, 0.0)
-        return np.concatenate(([value], drawn))
+        self.die: Draws = np.zeros(1)
+        for kind, (value, *spread) in _area_parts(area).items():
+            self.die = self.die + _drawn(value, *spread, normals(kind))
 
     def __getitem__(self, name: str) -> Draws:
         return self.of[name]
+
+
+AREAS = ("area of logic", "area of memories", "area of interfaces", "white space")
+"""Parts of a die that are drawn each on its own, beside the figures."""
+
+
+def _area_parts(area: Area) -> dict[str, tuple[float, float, float]]:
+    parts = (
+        [b.logic_mm2 for b in area.blocks],
+        [b.memory_mm2 for b in area.blocks],
+        [b.fixed_mm2 for b in area.blocks],
+        [area.white, area.ring],
+    )
+    found = {}
+    for kind, ranges in zip(AREAS, parts, strict=True):
+        # All of a kind is large or small together, for the figures of the node are shared.
+        low, value, high = (sum(getattr(r, end) for r in ranges) for end in ("low", "value", "high"))
+        if value:
+            found[kind] = (value, value * (low / value) ** _TOGETHER, value * (high / value) ** _TOGETHER)
+    return found
 
 
 def _band(draws: "Draws | float") -> Band:
@@ -248,8 +274,40 @@ def _band(draws: "Draws | float") -> Band:
     return Band.of(float(every[0]), every[1:])
 
 
-def cost_of(chip: Chip, terms: Terms) -> Bill:
-    """Return what `chip` costs.
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Worlds:
+    """What a chip costs in many worlds, row 0 the best guess: arrays of one figure a world."""
+
+    area: Area
+    die_mm2: Draws
+    gross_dies: Draws
+    good_share: Draws
+    wafer_usd: Draws
+    lot_wafers: Draws
+    packaged: Draws
+    chip_items: dict[str, Draws]
+    """USD of one chip beside its silicon."""
+    nre_items: dict[str, Draws]
+    assumptions: dict[str, Figure]
+
+    @property
+    def nre(self) -> Draws:
+        """USD, once."""
+        return np.sum(list(self.nre_items.values()), axis=0)
+
+    def silicon(self, volume: "float | Draws") -> Draws:
+        """Return the silicon of one chip where `volume` of them are ordered together: whole wafers, a lot at least."""
+        good = self.gross_dies * self.good_share * self.packaged
+        wafers = np.maximum(np.ceil(volume / good), self.lot_wafers)
+        return np.asarray(wafers * self.wafer_usd / volume)
+
+    def unit_items(self, volume: "float | Draws") -> dict[str, Draws]:
+        """Return the items of one chip, design apart."""
+        return {"silicon": self.silicon(volume), **self.chip_items}
+
+
+def worlds_of(chip: Chip, terms: Terms, normals: Normals) -> Worlds:
+    """Return what `chip` costs in the worlds of `normals`.
 
     Raises
     ------
@@ -260,7 +318,7 @@ def cost_of(chip: Chip, terms: Terms) -> Bill:
     area = area_of(chip, node_nm=nm, given=terms.given)
     check_reticle(area)
     known = assumptions_of(nm, terms.overrides)
-    world = _World(known, area)
+    world = _World(known, area, normals)
     gross_dies(  # refuses a wafer on which nothing fits
         float(world.die[0]),
         wafer_mm=known["wafer_mm"].value,
@@ -268,48 +326,62 @@ def cost_of(chip: Chip, terms: Terms) -> Bill:
         edge_mm=known["edge_mm"].value,
     )
     gross = np.maximum(_gross(world.die, known["wafer_mm"].value, world["scribe_mm"], world["edge_mm"]), 0.25)
-    good_share = yield_of(world.die, world["defects_per_cm2"], terms.yield_model, cluster=world["cluster"])
-    good = gross * good_share
     packaged = world["package_yield"] * world["final_yield"]
+    items = {
+        "package": (world["package_base_usd"] + world["package_usd_per_mm2"] * world.die) / packaged,
+        "test": (world["test_base_usd"] + world["test_usd_per_mm2"] * world.die) / packaged,
+    }
+    if terms.automotive:
+        items["screening"] = world["screening_usd"]
     dram_gb = chip.dram.capacity_bytes / 1e9 if terms.dram_gb is None else terms.dram_gb
+    if dram_gb:
+        items["DRAM"] = world["dram_usd_per_gb"] * dram_gb
+    return Worlds(
+        area=area,
+        die_mm2=world.die,
+        gross_dies=gross,
+        good_share=yield_of(world.die, world["defects_per_cm2"], terms.yield_model, cluster=world["cluster"]),
+        wafer_usd=world["wafer_usd"],
+        lot_wafers=world["lot_wafers"],
+        packaged=packaged,
+        chip_items=items,
+        nre_items=_nre(world, area, automotive=terms.automotive),
+        assumptions=known,
+    )
 
-    def unit_items(volume: float) -> dict[str, Draws]:
-        wafers = np.maximum(np.ceil(volume / (good * packaged)), world["lot_wafers"])
-        items = {
-            "silicon": wafers * world["wafer_usd"] / volume,
-            "package": (world["package_base_usd"] + world["package_usd_per_mm2"] * world.die) / packaged,
-            "test": (world["test_base_usd"] + world["test_usd_per_mm2"] * world.die) / packaged,
-        }
-        if terms.automotive:
-            items["screening"] = world["screening_usd"]
-        if dram_gb:
-            items["DRAM"] = world["dram_usd_per_gb"] * dram_gb
-        return items
 
-    nre = _nre(world, area, automotive=terms.automotive)
-    nre_total = np.sum(list(nre.values()), axis=0)
+def cost_of(chip: Chip, terms: Terms) -> Bill:
+    """Return what `chip` costs.
+
+    Raises
+    ------
+    CostError
+        An unknown node, a die beyond the reticle, an impossible assumption.
+    """
+    worlds = worlds_of(chip, terms, random_normals())
+    nre_total = worlds.nre
 
     def unit(volume: float) -> Draws:
-        return np.sum(list(unit_items(volume).values()), axis=0) + nre_total / volume
+        return np.sum(list(worlds.unit_items(volume).values()), axis=0) + nre_total / volume
 
     volumes = [10.0**e * m for e in range(3, 8) for m in (1, 2, 5)] + [1e8]
-    per_unit = {name: _band(draws) for name, draws in unit_items(terms.volume).items()}
+    per_unit = {name: _band(draws) for name, draws in worlds.unit_items(terms.volume).items()}
     per_unit["design (NRE)"] = _band(nre_total / terms.volume)
     return Bill(
         chip=chip.name,
-        node_nm=nm,
+        node_nm=worlds.area.node_nm,
         terms=terms,
-        area=area,
-        die_mm2=_band(world.die),
-        gross_dies=_band(gross),
-        yield_=_band(good_share),
-        good_die_usd=_band(world["wafer_usd"] / good),
+        area=worlds.area,
+        die_mm2=_band(worlds.die_mm2),
+        gross_dies=_band(worlds.gross_dies),
+        yield_=_band(worlds.good_share),
+        good_die_usd=_band(worlds.wafer_usd / (worlds.gross_dies * worlds.good_share)),
         unit_items=per_unit,
-        nre_items={name: _band(draws) for name, draws in nre.items()},
+        nre_items={name: _band(draws) for name, draws in worlds.nre_items.items()},
         nre_usd=_band(nre_total),
         unit_usd=_band(unit(terms.volume)),
         curve=tuple((volume, _band(unit(volume))) for volume in volumes),
-        assumptions=known,
+        assumptions=worlds.assumptions,
     )
 
 
