@@ -12,6 +12,7 @@ COMMANDS = {
     "chips": ("chanzi.cli.chips:app", "List, show, check and work out chips."),
     "compare": ("chanzi.cli.compare:compare", "Run one network on several chips, side by side."),
     "rank": ("chanzi.cli.rank:rank", "TOPS on paper beside frames delivered: our chips and those of others."),
+    "make-or-buy": ("chanzi.cli.make_or_buy:make_or_buy", "Make a chip or buy one: totals, break-even, risks, supply."),
     "rtl": ("chanzi.cli.rtl:rtl", "Write a chip's Verilog, its integration page and a bench that checks itself."),
     "synth": ("chanzi.cli.synth:synth", "Synthesize a chip: gates, area by block, the longest path of each."),
     "cost": ("chanzi.cli.cost:cost", "Say what a chip measures and costs: area, yield, dollars, with bands."),

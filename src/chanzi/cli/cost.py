@@ -66,14 +66,14 @@ def cost(
     from chanzi.chip import load_chip
     from chanzi.cost.dollars import Terms, cost_of
 
-    overrides = {**(_read(assume) if assume else {}), **dict(_override(text) for text in set_)}
+    overrides = {**(_read(assume) if assume else {}), **dict(override_of(text) for text in set_)}
     terms = Terms(
         volume=number(volume, "volume"),
         node_nm=node_of(node) if node else 0.0,
         dram_gb=dram_gb,
         yield_model=yield_model,
         automotive=automotive,
-        given=dict(_block(text) for text in block),
+        given=dict(block_of(text) for text in block),
         overrides=overrides,
     )
     bill = cost_of(load_chip(chip), terms)
@@ -133,12 +133,14 @@ def _pair(text: str, hint: str) -> tuple[str, str]:
     return name.strip(), value.strip()
 
 
-def _block(text: str) -> tuple[str, float]:
+def block_of(text: str) -> tuple[str, float]:
+    """Return the name and area of a block written cpu=12."""
     name, value = _pair(text, "--block cpu=12")
     return name, number(value, f"block {name}")
 
 
-def _override(text: str) -> "tuple[str, float | tuple[float, float, float]]":
+def override_of(text: str) -> "tuple[str, float | tuple[float, float, float]]":
+    """Return the name and value, or (low, value, high), of a figure written name=1:2:3."""
     name, value = _pair(text, "--set wafer_usd=3000")
     parts = [number(part, name) for part in value.split(":")]
     if len(parts) == 1:

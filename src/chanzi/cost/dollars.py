@@ -242,8 +242,8 @@ class _World:
             for name, figure in assumptions.items()
         }
         self.die: Draws = np.zeros(1)
-        for kind, (value, *spread) in _area_parts(area).items():
-            self.die = self.die + _drawn(value, *spread, normals(kind))
+        for kind, (low, value, high) in _area_parts(area).items():
+            self.die = self.die + _drawn(value, low, high, normals(kind))
 
     def __getitem__(self, name: str) -> Draws:
         return self.of[name]
@@ -265,7 +265,7 @@ def _area_parts(area: Area) -> dict[str, tuple[float, float, float]]:
         # All of a kind is large or small together, for the figures of the node are shared.
         low, value, high = (sum(getattr(r, end) for r in ranges) for end in ("low", "value", "high"))
         if value:
-            found[kind] = (value, value * (low / value) ** _TOGETHER, value * (high / value) ** _TOGETHER)
+            found[kind] = (value * (low / value) ** _TOGETHER, value, value * (high / value) ** _TOGETHER)
     return found
 
 
@@ -285,6 +285,8 @@ class Worlds:
     wafer_usd: Draws
     lot_wafers: Draws
     packaged: Draws
+    dram_usd_per_gb: Draws
+    mask_sets: Draws
     chip_items: dict[str, Draws]
     """USD of one chip beside its silicon."""
     nre_items: dict[str, Draws]
@@ -344,6 +346,8 @@ def worlds_of(chip: Chip, terms: Terms, normals: Normals) -> Worlds:
         wafer_usd=world["wafer_usd"],
         lot_wafers=world["lot_wafers"],
         packaged=packaged,
+        dram_usd_per_gb=world["dram_usd_per_gb"],
+        mask_sets=world["mask_sets"],
         chip_items=items,
         nre_items=_nre(world, area, automotive=terms.automotive),
         assumptions=known,

@@ -151,8 +151,8 @@ def foreign_entries(work: Work, mode: Mode) -> list[Entry]:
     """Return what is known of a network on the chips of others: measured where MLPerf has it, else a bound."""
     found = []
     for chip in foreign_chips().values():
-        results = _results(chip, work, mode)
-        found += [_measured(chip, work, result) for result in results] or [_bounded(chip, work, mode)]
+        measured = [_measured(chip, work, result) for result in results(chip, work, mode)]
+        found += measured or [_bounded(chip, work, mode)]
     return found
 
 
@@ -180,7 +180,7 @@ def known_as(work: Work) -> str | None:
     return None
 
 
-def _results(chip: ForeignChip, work: Work, mode: Mode) -> list[Measured]:
+def results(chip: ForeignChip, work: Work, mode: Mode) -> list[Measured]:
     """Return the newest result of each system."""
     name = known_as(work)
     wanted = "Offline" if mode == "throughput" else "SingleStream"
@@ -244,7 +244,7 @@ def measured_shares(mode: Mode) -> tuple[float, float]:
     shares = [
         entry.fps / bound_fps(chip, work, mode)[1]
         for chip in foreign_chips().values()
-        for result in _results(chip, work, mode)
+        for result in results(chip, work, mode)
         if result.wall_w is None
         for entry in [_measured(chip, work, result)]
     ]
