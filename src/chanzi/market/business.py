@@ -179,6 +179,7 @@ def making(plan: Plan, world: World, units: "Draws | float | None" = None) -> li
         ),
         Stream(name="integration", rate=bridge * world["integration_usd"] / np.maximum(at.start - before, 0.1),
                begin=before, end=np.maximum(at.start, before + 0.1), growth=none),
+        Stream(name="support", rate=bridge * world["support_usd_per_year"], begin=before, end=at.start, growth=none),
         Stream(name="support", rate=world["support_usd_per_year"], begin=at.start, end=at.own_from, growth=none),
         Stream(name="support", rate=failed * world["support_usd_per_year"], begin=at.own_from, end=at.end, growth=none),
     ]  # fmt: skip

@@ -113,7 +113,7 @@ def rival_of(name: str, work: Work, given: Mapping[str, Given], needed: float) -
     CostError
         No such chip, or nobody sells it and no price was given.
     """
-    known = foreign_chip(name) if not {"price_usd", "frames_per_s", "watts"} <= set(given) else None
+    known = _record(name, whole={"price_usd", "frames_per_s", "watts"} <= set(given))
     figures = {what: given_figure(f"{name}.{what}", BUY_FIGURES[what], value) for what, value in given.items()}
     how = "given"
     if known is not None:
@@ -135,6 +135,16 @@ def rival_of(name: str, work: Work, given: Mapping[str, Given], needed: float) -
             f"{name} would need {needed / figures['frames_per_s'].value:,.0f} chips a car", hint="fewer frames a second"
         )
     return Bought(key=known.key if known else name, name=known.name if known else name, figures=figures, known=how)
+
+
+def _record(name: str, *, whole: bool) -> ForeignChip | None:
+    """Return the record of a chip; None for one that is not known but of which everything was given."""
+    try:
+        return foreign_chip(name)
+    except CostError:
+        if whole:
+            return None
+        raise
 
 
 def _own(value: float, unit: str, low: "float | None" = None, high: "float | None" = None) -> Figure:
@@ -173,15 +183,13 @@ def plan_of(
         A number that makes no sense, an unknown node, a die beyond the reticle.
     """
     for what, value, most in (
-        ("fps", fps, 1e5),
+        ("frames a second", fps, 1e5),
         ("cameras", cameras, 1e3),
         ("years", years, 30),
-        ("units", units, 1e9),
+        ("cars a year", units, 1e9),
     ):
         if not (np.isfinite(value) and 0 < value <= most):
-            raise CostError(f"{what} of {value:g}", hint=f"more than nothing, at most {most:g}")
-    if units < 1:
-        raise CostError(f"a volume of {units:g} cars a year", hint="at least one")
+            raise CostError(f"{value:g} {what}", hint=f"more than none, at most {most:,.0f}")
     business_given, _, _ = split(given)
     if delivery.watts is None:
         known_node(terms.node_nm or chip.node_nm)  # says what is wrong with the node

@@ -179,5 +179,7 @@ def _ahead(plan: Plan, world: World, at: Clock) -> Draws:
         at.ready, at.end, 0.0, discount
     )
     buy = flows(bought_car(plan, world, cars), world["buy_price_change"]) + world["support_usd_per_year"] * plain
-    port = np.where(at.ready > at.start, 0.0, world["integration_usd"] * np.exp(-np.log1p(discount) * at.own_from))
+    before = np.maximum(at.start - 1.5, 0.0)
+    early = world["support_usd_per_year"] + world["integration_usd"] / np.maximum(at.start - before, 0.1)
+    port = np.where(at.ready > at.start, 0.0, early * annuity(before, at.start, 0.0, discount))
     return buy + port - make
