@@ -18,7 +18,11 @@ from sybil.example import Example
 from sybil.parsers.markdown import CodeBlockParser, PythonCodeBlockParser
 
 ROOT = Path(__file__).parent.parent.parent
-PAGES = [path for path in ("README.md", "docs/tutorial.md", "docs/report.md") if (ROOT / path).is_file()]
+PAGES = [
+    path
+    for path in ("README.md", "docs/tutorial.md", "docs/report.md", "docs/rank.md", "docs/make-or-buy.md")
+    if (ROOT / path).is_file()
+]
 
 
 def commands(text: str) -> list[tuple[str, list[str]]]:

@@ -96,7 +96,9 @@ class Answer:
 
     @property
     def better(self) -> str:
-        """What the best guess says."""
+        """What the best guess and more than half of the worlds say; 'open' where they do not agree."""
+        if (self.saving.value > 0) != (self.wins > 0.5):
+            return "open"
         return "make" if self.saving.value > 0 else "buy"
 
 

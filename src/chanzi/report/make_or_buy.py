@@ -42,6 +42,8 @@ OWNING = {
 
 def money(value: float) -> str:
     """Return an amount with its sign in front."""
+    if abs(value) < 0.005:
+        return "$0"
     return f"-{usd(-value)}" if value < 0 else usd(value)
 
 
@@ -80,7 +82,9 @@ def sentence(a: Answer) -> str:
     if be.value is None and be.p50 is None:
         second = "There is no break-even below ten million cars a year."
     else:
-        second = f"Break-even: {cars(be.value)} cars a year ({cars(be.p10)} to {cars(be.p90)})."
+        second = (
+            f"Break-even: {cars(be.value)} cars a year ({cars(be.p10)} to {cars(be.p90)}, half below {cars(be.p50)})."
+        )
     third = f" Paid back after {_years(back.value)} years ({_years(back.p10)} to {_years(back.p90)})."
     hangs = ", ".join(s.name for s in a.tornado[:3])
     return f"{first} {second}{third if back.value is not None else ' It is not paid back.'} It hangs most on {hangs}."

@@ -17,6 +17,7 @@ from chanzi.report.costs import render_page
 from chanzi.report.figures import Figure
 
 _COLOURS = {"simulated": "#2a9d5c", "measured": "#4e79a7", "upper bound": "#c9b458"}
+_SIDES = ("top center", "bottom center", "middle left", "middle right")
 _HEADS = (
     "chip", "paper TOPS", "dense TOPS", "frames/s", "known", "likely", "of peak", "W", "per W", "mm²", "per mm²", "$",
     "per $", "note",
@@ -123,6 +124,7 @@ def paper_figure(found: Ranking) -> Figure:
     traces: list[Figure] = []
     entries = [e for e in found.entries if e.fps > 0]
     papers = [e.paper_tops for e in entries]
+    places = {e.label: i for i, e in enumerate(sorted(entries, key=lambda e: (e.paper_tops, e.fps)))}
     ends = [min(papers) / 1.5, max(papers) * 1.5]
     for share, name in ((1.0, "all TOPS arrive"), (0.1, "a tenth arrives")):
         line = {"type": "scatter", "mode": "lines", "x": ends, "hoverinfo": "skip", "name": name}
@@ -138,8 +140,9 @@ def paper_figure(found: Ranking) -> Figure:
             "name": known,
             "x": [e.paper_tops for e in mine],
             "y": [e.fps for e in mine],
-            "text": [e.chip for e in mine],
-            "textposition": "top center",
+            "text": [e.label for e in mine],
+            # neighbours on the axis write to different sides
+            "textposition": [_SIDES[places[e.label] % len(_SIDES)] for e in mine],
             "textfont": {"size": 10},
             "marker": {
                 "color": colour,
@@ -178,7 +181,7 @@ def bars_figure(found: Ranking, measure: str, title: str) -> Figure:
     trace = {
         "type": "bar",
         "orientation": "h",
-        "y": [e.chip for e, _ in known],
+        "y": [e.label for e, _ in known],
         "x": [v for _, v in known],
         "text": [("≤ " if e.known == "upper bound" else "") + short(v) for e, v in known],
         "textposition": "outside",
@@ -193,8 +196,8 @@ def bars_figure(found: Ranking, measure: str, title: str) -> Figure:
     floor = math.floor(math.log10(known[0][1])) if known else 0
     top = math.log10(known[-1][1]) + 0.6 if known else 1
     layout = {
-        "height": 110 + 24 * len(known),
-        "margin": {"l": 60, "r": 30, "t": 10, "b": 50},
+        "height": 140 + 24 * len(known),
+        "margin": {"l": 60, "r": 30, "t": 36, "b": 50},
         "xaxis": {"title": {"text": title}, "type": "log", "range": [floor, top], "automargin": True},
         "yaxis": {"automargin": True},
         "showlegend": False,
@@ -208,12 +211,12 @@ def _html_table(found: Ranking) -> str:
     body = ""
     for e in found.entries:
         sort = (
-            e.chip, e.paper_tops, e.peak_tops, e.fps, e.known, (e.likely or (0, 0))[1], e.share, e.watts, e.per_watt,
+            e.label, e.paper_tops, e.peak_tops, e.fps, e.known, (e.likely or (0, 0))[1], e.share, e.watts, e.per_watt,
             e.mm2, e.per_mm2, e.usd, e.per_dollar, e.note,
         )  # fmt: skip
         cells = [
             f'<td class="{c}" data-value="{escape(str(0 if value is None else value))}">{escape(cell)}</td>'
-            for c, cell, value in zip(classes, _cells(e, e.chip), sort, strict=True)
+            for c, cell, value in zip(classes, _cells(e, e.label), sort, strict=True)
         ]
         body += f"<tr>{''.join(cells)}</tr>"
     table = f'<table class="sortable"><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>'
