@@ -67,8 +67,7 @@ def rank_table(found: Ranking) -> Table:
     for e in found.entries:
         cells = _cells(e, e.label)
         table.add_row(*(cells[i] for i in shown), style="dim" if e.known == "upper bound" else "")
-    notes = [f"{e.label}: {e.note}" for e in found.entries if e.note]
-    table.caption = "; ".join(notes)
+    table.caption = _notes(found)
     table.caption_justify = "left"
     return table
 
@@ -206,21 +205,27 @@ def bars_figure(found: Ranking, measure: str, title: str) -> Figure:
 
 
 def _html_table(found: Ranking) -> str:
-    classes = ["" if head in _TEXT else "n" for head in _HEADS]
-    head = "".join(f'<th class="{c}">{escape(h)}</th>' for c, h in zip(classes, _HEADS, strict=True))
+    shown = [i for i, head in enumerate(_HEADS) if head != "note"]
+    # one line a row: the text columns are short
+    head = "".join(f'<th class="{"n" if i else ""}">{escape(_HEADS[i])}</th>' for i in shown)
     body = ""
     for e in found.entries:
         sort = (
             e.label, e.paper_tops, e.peak_tops, e.fps, e.known, (e.likely or (0, 0))[1], e.share, e.watts, e.per_watt,
-            e.mm2, e.per_mm2, e.usd, e.per_dollar, e.note,
+            e.mm2, e.per_mm2, e.usd, e.per_dollar,
         )  # fmt: skip
-        cells = [
-            f'<td class="{c}" data-value="{escape(str(0 if value is None else value))}">{escape(cell)}</td>'
-            for c, cell, value in zip(classes, _cells(e, e.label), sort, strict=True)
+        cells = _cells(e, e.label)
+        row = [
+            f'<td class="{"n" if i else ""}" data-value="{escape(str(0 if sort[i] is None else sort[i]))}">{escape(cells[i])}</td>'
+            for i in shown
         ]
-        body += f"<tr>{''.join(cells)}</tr>"
+        body += f"<tr>{''.join(row)}</tr>"
     table = f'<table class="sortable"><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>'
-    return f'<div class="panel scroll">{table}</div>'
+    return f'<div class="panel scroll">{table}</div><p class="caption">{escape(_notes(found))}.</p>'
+
+
+def _notes(found: Ranking) -> str:
+    return "; ".join(f"{e.label}: {e.note}" for e in found.entries if e.note)
 
 
 def legend(mode: Mode) -> str:
