@@ -15,7 +15,7 @@ from chanzi.cost.dollars import Terms
 from chanzi.market.assumptions import split
 from chanzi.market.make_or_buy import Answer, decide, plan_of, rival_of
 from chanzi.market.network import Network, deliver
-from chanzi.report.make_or_buy import OWNING, SCOPE, cars, money
+from chanzi.report.make_or_buy import OWNING, SCOPE, cars, ends, money
 
 PAGE = Path(__file__).parent.parent / "docs" / "results" / "make-or-buy.md"
 CHIP, MODEL, RIVAL = "tesla-fsd-hw3", "resnet50", "nvidia_orin"
@@ -134,7 +134,7 @@ def page(answers: dict[int, Answer], variants: list[tuple[str, Answer]], off: fl
     swings = [
         [
             f"`{s.name}`",
-            "" if math.isnan(s.low) else f"{s.low:,.4g} to {s.high:,.4g}",
+            "" if math.isnan(s.low) else " to ".join(ends(s)),
             money(s.low_usd),
             money(s.high_usd),
         ]

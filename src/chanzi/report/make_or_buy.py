@@ -149,12 +149,16 @@ def tornado_table(a: Answer) -> Table:
         "What it hangs on: the saving with one figure at its end", "figure", "low", "high", "at low", "at high"
     )
     for s in a.tornado[:10]:
-        table.add_row(s.name, *_ends(s), money(s.low_usd), money(s.high_usd))
+        table.add_row(s.name, *ends(s), money(s.low_usd), money(s.high_usd))
     return table
 
 
-def _ends(s: Swing) -> tuple[str, str]:
-    return ("10 %", "90 %") if math.isnan(s.low) else (f"{s.low:,.4g}", f"{s.high:,.4g}")
+def ends(s: Swing) -> tuple[str, str]:
+    """Return the low and high end of a figure as text."""
+    if math.isnan(s.low):
+        return "10 %", "90 %"
+    low, high = (f"{end:,.0f}" if abs(end) >= 1e4 else f"{end:.4g}" for end in (s.low, s.high))
+    return low, high
 
 
 def supply_table(a: Answer) -> Table:
@@ -316,7 +320,7 @@ def tornado_figure(a: Answer) -> Figure:
 
     def bars(what: str, colour: str) -> Figure:
         ends = [(s.low_usd if what == "low" else s.high_usd) * 1e-6 for s in rows]
-        labels = [_ends(s)[0 if what == "low" else 1] for s in rows]
+        labels = [ends(s)[0 if what == "low" else 1] for s in rows]
         return {
             "type": "bar", "orientation": "h", "name": f"figure at its {what} end", "y": [s.name for s in rows],
             "x": [e - middle for e in ends], "base": middle, "text": labels, "textposition": "outside",

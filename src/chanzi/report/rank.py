@@ -215,9 +215,10 @@ def _html_table(found: Ranking) -> str:
             e.mm2, e.per_mm2, e.usd, e.per_dollar,
         )  # fmt: skip
         cells = _cells(e, e.label)
+        keys = [escape(str(0 if sort[i] is None else sort[i])) for i in shown]
         row = [
-            f'<td class="{"n" if i else ""}" data-value="{escape(str(0 if sort[i] is None else sort[i]))}">{escape(cells[i])}</td>'
-            for i in shown
+            f'<td class="{"n" if i else ""}" data-value="{key}">{escape(cells[i])}</td>'
+            for i, key in zip(shown, keys, strict=True)
         ]
         body += f"<tr>{''.join(row)}</tr>"
     table = f'<table class="sortable"><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>'
