@@ -319,12 +319,12 @@ def tornado_figure(a: Answer) -> Figure:
     middle = a.saving.value * 1e-6
 
     def bars(what: str, colour: str) -> Figure:
-        ends = [(s.low_usd if what == "low" else s.high_usd) * 1e-6 for s in rows]
+        reached = [(s.low_usd if what == "low" else s.high_usd) * 1e-6 for s in rows]
         labels = [ends(s)[0 if what == "low" else 1] for s in rows]
         return {
             "type": "bar", "orientation": "h", "name": f"figure at its {what} end", "y": [s.name for s in rows],
-            "x": [e - middle for e in ends], "base": middle, "text": labels, "textposition": "outside",
-            "cliponaxis": False, "customdata": ends, "marker": {"color": colour},
+            "x": [e - middle for e in reached], "base": middle, "text": labels, "textposition": "outside",
+            "cliponaxis": False, "customdata": reached, "marker": {"color": colour},
             "hovertemplate": "<b>%{y}</b> = %{text}: making saves %{customdata:,.4g} M USD<extra></extra>",
         }  # fmt: skip
 
