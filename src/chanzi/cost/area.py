@@ -127,6 +127,7 @@ _REPEATED = {
     "MACs": 0.02,
     "shadow registers": 0.02,
     "feeders": 0.05,
+    "array control": 0.5,
     "epilogue lanes": 0.1,
     "vector lanes": 0.1,
     "scratchpad ports": 0.05,
@@ -226,8 +227,11 @@ def _core(core: Core, cores: int, beat_bytes: int, nm: int) -> list[Block]:
     placement = Range.of(logic("place")["macro_placement"])
     register = _gates("register_bit")
     port_bits = 8.0 * W * pad.banks
-    fifo = register * (8.0 * beat_bytes * 2) * _gates("dma_buffer_beats")
-    queues = register * (4.0 * core.queue_depth) * 32.0  # positions only: instructions wait in their memory
+    address = max(math.log2(pad.bytes) - 16, 0.0)
+    queues = (_gates("queue_bits") + _gates("queue_address_bits") * address) * float(core.queue_depth)
+    bit = _gates("memory_bit")
+    epilogue = _gates("epilogue_lane") + bit * _gates("epilogue_lane_bits")
+    lane = _gates("vector_lane") + bit * _gates("vector_lane_bits") + _gates("tap") * float(core.taps_per_lane)
     code_bytes = float(core.code_instructions * INSTRUCTION_BYTES)
 
     def block(name: str, gates: Range, factor: "float | Range" = 1.0, memory: Range = ZERO) -> Block:
@@ -242,24 +246,26 @@ def _core(core: Core, cores: int, beat_bytes: int, nm: int) -> list[Block]:
     return [
         block("MACs", _gates("mac") * float(D * D), wiring),
         block("shadow registers", register * (32.0 * D * D), wiring),
-        block("feeders", _gates("shift_bit") * (2.0 * D * 2 * W * 8)),
-        block("epilogue lanes", _gates("epilogue_lane") * float(D)),
-        block("vector lanes", (_gates("vector_lane") + _gates("tap") * float(core.taps_per_lane)) * float(core.lanes)),
+        block("feeders", _gates("feeder_byte") * float(W) + _gates("shift_bit") * (2.0 * D * 2 * W * 8)),
+        block("array control", _gates("array_control") + _gates("array_row") * float(D)),
+        block("epilogue lanes", _gates("epilogue") + epilogue * float(D)),
+        block("vector lanes", _gates("vector") + bit * _gates("softmax_bits") + lane * float(core.lanes)),
         block("scratchpad", ZERO, 1.0, macro_mm2(pad.bytes, pad.bank_bytes / 2, nm) * placement),
         block(
             "scratchpad ports",
             _gates("read_leg") * (port_bits * READ_PORTS)
             + _gates("write_leg") * (port_bits * WRITE_PORTS)
-            + _gates("bank_control") * float(pad.banks),
+            + _gates("bank_control") * float(pad.banks * (W // core.atom_bytes))
+            + _gates("port_bit") * (8.0 * W),
         ),
-        block("sequencer", _gates("sequencer") + queues),
+        block("sequencer", _gates("sequencer") + queues * bit),
         block("instruction memory", ZERO, 1.0, macro_mm2(code_bytes, 16384, nm) * placement),
-        block("DMA", _gates("dma") * 2.0 + fifo),
+        block("DMA", _gates("dma") + _gates("dma_byte") * float(beat_bytes)),
     ]
 
 
 def _uncore(chip: Chip, nm: int) -> list[Block]:
-    noc = _gates("noc_byte") * float(chip.cores * chip.dram.beat_bytes)
+    noc = _gates("bus") + _gates("noc_byte") * float(chip.cores * chip.dram.beat_bytes)
     n = channels(chip.dram.bytes_per_s, nm)
     gate_ratio = at_node(nm, "gate_um2").value / at_node(16, "gate_um2").value
     controller = Range.of(logic("place")["phy_controller"]) * (gate_ratio * n)
