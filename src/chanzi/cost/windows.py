@@ -99,7 +99,7 @@ class Window:
     def cover(self, capacity: int) -> int:
         """Return the least taps that must run past one filter, where a tile holds `capacity` outputs of it.
 
-        A tile takes as long as the union of the taps of its outputs. Outputs that need the whole window need whole
+        A tile takes as long as the box of its outputs' taps: an instruction names rows and columns of them, no corners. Outputs that need the whole window need whole
         tiles; what still has no place is covered at the least cost by any tiles, overlaps forgiven.
         """
         groups = self.regions()
