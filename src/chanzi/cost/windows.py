@@ -99,8 +99,9 @@ class Window:
     def cover(self, capacity: int) -> int:
         """Return the least taps that must run past one filter, where a tile holds `capacity` outputs of it.
 
-        A tile takes as long as the box of its outputs' taps: an instruction names rows and columns of them, no corners. Outputs that need the whole window need whole
-        tiles; what still has no place is covered at the least cost by any tiles, overlaps forgiven.
+        A tile takes as long as the box of its outputs' taps: an instruction names rows and columns, it leaves out no
+        corner. Outputs that need the whole window need whole tiles; what still has no place is covered at the least
+        cost by any tiles, overlaps forgiven.
         """
         groups = self.regions()
         if not groups:
