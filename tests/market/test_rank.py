@@ -108,6 +108,8 @@ def test_paper_and_delivery_disagree() -> None:
     entries = (entry(), entry(chip="B", key="b", paper_tops=20, fps=50), entry(chip="C", key="c", paper_tops=5, fps=10))
     found = verdict.paper_wrong(rank.Ranking(work=OTHER, mode="throughput", entries=entries))
     assert found.startswith("In 1 of 3 pairs")
+    alone = verdict.paper_wrong(rank.Ranking(work=OTHER, mode="throughput", entries=entries[:1]))
+    assert alone.startswith("Of its TOPS on paper a delivers")
 
 
 def test_names() -> None:

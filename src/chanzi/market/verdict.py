@@ -106,4 +106,6 @@ def paper_wrong(ranking: Ranking) -> str:
     wrong = sum((a.paper_tops > b.paper_tops) != (a.fps > b.fps) for a, b in pairs)
     shares = [2e-12 * e.work.macs * e.fps / e.paper_tops for e in firm.values()]
     spread = f"of its TOPS on paper a chip delivers {100 * min(shares):.2g} to {100 * max(shares):.2g} %"
+    if not pairs:
+        return f"Of its TOPS on paper {next(iter(firm.values())).label} delivers {100 * shares[0]:.2g} %."
     return f"In {wrong} of {len(pairs)} pairs the chip with more TOPS on paper is the slower one; {spread}."
