@@ -28,6 +28,7 @@ from on_chip import build
 
 from chanzi import zoo
 from chanzi.errors import ChanziError, did_you_mean
+from chanzi.runtime.host import session_options
 
 RESULTS = Path(__file__).parents[1] / "docs" / "results"
 CALIBRATION_FRAMES = 24
@@ -71,9 +72,7 @@ class Row:
 
 def ort_runner(model: bytes, threads: int = 2) -> Runner:
     """Return ONNX Runtime on the CPU as a function of named inputs."""
-    options = onnxruntime.SessionOptions()
-    options.log_severity_level, options.intra_op_num_threads = 3, threads
-    session = onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
+    session = onnxruntime.InferenceSession(model, session_options(threads=threads), providers=["CPUExecutionProvider"])
     names = [output.name for output in session.get_outputs()]
     return lambda feed: dict(zip(names, session.run(None, feed), strict=True))
 

@@ -11,6 +11,7 @@ from chanzi.graph.plan import Boundary, ChipPiece, Partition
 from chanzi.program.model import Binding
 from chanzi.program.program import Options
 from chanzi.runtime.execute import from_port, to_port
+from chanzi.runtime.host import session_options
 from chanzi.sim.reference import Simulator
 
 CHIP = load_chip("chanzi-16")
@@ -80,9 +81,7 @@ class Net:
 
 def on_ort(model, feed, outputs=None):
     data = model if isinstance(model, bytes) else model.SerializeToString()
-    options = onnxruntime.SessionOptions()
-    options.log_severity_level = 4
-    session = onnxruntime.InferenceSession(data, options, providers=["CPUExecutionProvider"])
+    session = onnxruntime.InferenceSession(data, session_options(), providers=["CPUExecutionProvider"])
     return session.run(outputs, feed)
 
 

@@ -10,6 +10,7 @@ import spoil_onnx
 
 import chanzi
 from chanzi.errors import RunError
+from chanzi.runtime.host import session_options
 
 os.environ["CHANZI_CACHE"] = "0"
 onnxruntime.set_default_logger_severity(4)
@@ -52,7 +53,7 @@ def check(data: bytes) -> None:
     feed = _feed(session)
     outputs = session.run(None, feed)
     try:
-        judge = onnxruntime.InferenceSession(bytes(session.model.attachments["judge.onnx"]))
+        judge = onnxruntime.InferenceSession(bytes(session.model.attachments["judge.onnx"]), session_options())
         wanted = judge.run(None, feed)
     except Exception:  # ONNX Runtime's exceptions have no common root; it refuses, so there is nothing to compare with
         return

@@ -11,6 +11,7 @@ from onnx import TensorProto, helper
 from chanzi.graph.ops import Quant
 from chanzi.numerics import fused, requantize, tables
 from chanzi.numerics.softmax import softmax
+from chanzi.runtime.host import session_options
 
 SEEDS = st.integers(0, 2**32 - 1)
 DTYPES = st.sampled_from(["int8", "uint8"])
@@ -37,11 +38,8 @@ def ort(op, values, domain="", out="int8", **attributes):
     result = helper.make_tensor_value_info("y", ELEMENT[out], None)
     graph = helper.make_graph([node], "g", infos, [result], constants)
     opsets = [helper.make_opsetid("", 17), helper.make_opsetid("com.microsoft", 1)]
-    options = onnxruntime.SessionOptions()
-    options.log_severity_level = 4
-    options.intra_op_num_threads = 1
     data = helper.make_model(graph, opset_imports=opsets, ir_version=9).SerializeToString()
-    session = onnxruntime.InferenceSession(data, options, providers=["CPUExecutionProvider"])
+    session = onnxruntime.InferenceSession(data, session_options(threads=1))
     return session.run(None, feed)[0]
 
 

@@ -125,7 +125,7 @@ def test_silence_is_an_error() -> None:
             return len(data)
 
         def read(self, size):
-            return b""
+            return b"?"[:0] * size
 
     with pytest.raises(FlowError, match="0 of 4 bytes"):
         Board(Nothing())

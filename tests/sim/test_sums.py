@@ -12,6 +12,7 @@ from onnx import TensorProto, helper
 from chanzi.isa.fields import DotFlag, VecFlag, VecKind
 from chanzi.isa.instruction import Dot, Vec
 from chanzi.numerics.fused import add_values, fma
+from chanzi.runtime.host import session_options
 from chanzi.sim import fast, reference
 
 sys.path.insert(0, str(Path(__file__).parent))
@@ -55,7 +56,7 @@ def ort(op, case, first, second):
     )
     opsets = [helper.make_opsetid("", 13), helper.make_opsetid("com.microsoft", 1)]
     model = helper.make_model(graph, opset_imports=opsets, ir_version=8)
-    session = onnxruntime.InferenceSession(model.SerializeToString(), providers=["CPUExecutionProvider"])
+    session = onnxruntime.InferenceSession(model.SerializeToString(), session_options())
     return session.run(None, {"a": first, "b": second})[0]
 
 

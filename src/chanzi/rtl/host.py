@@ -42,9 +42,8 @@ class Receiver(Component):
         first, level = Signal(init=1), Signal(init=1)
         wait, left = Signal(range(2 * self.divisor)), Signal(range(11))
         m.d.sync += [first.eq(self.line), level.eq(first), self.valid.eq(0)]
-        with m.If(left == 0):
-            with m.If(~level):
-                m.d.sync += [left.eq(10), wait.eq(self.divisor // 2 - 1)]
+        with m.If(left == 0), m.If(~level):
+            m.d.sync += [left.eq(10), wait.eq(self.divisor // 2 - 1)]
         with m.Elif(wait != 0):
             m.d.sync += wait.eq(wait - 1)
         with m.Else():
@@ -71,9 +70,8 @@ class Sender(Component):
         m = Module()
         wait, left, bits = Signal(range(self.divisor)), Signal(range(11)), Signal(9, init=0x1FF)
         m.d.comb += self.ready.eq(left == 0)
-        with m.If(left == 0):
-            with m.If(self.valid):
-                m.d.sync += [left.eq(10), wait.eq(self.divisor - 1), bits.eq(Cat(self.byte, 1)), self.line.eq(0)]
+        with m.If(left == 0), m.If(self.valid):
+            m.d.sync += [left.eq(10), wait.eq(self.divisor - 1), bits.eq(Cat(self.byte, 1)), self.line.eq(0)]
         with m.Elif(wait != 0):
             m.d.sync += wait.eq(wait - 1)
         with m.Else():
@@ -120,9 +118,9 @@ class BoardTop(Component):
             known = known | (receiver.byte == each)
         act, host_write, host_word = Signal(), Signal(), Signal(32)
         m.d.comb += act.eq((got == MESSAGE_BYTES) & (wait == 0))
-        with m.If(receiver.valid & (got != MESSAGE_BYTES)):
-            with m.If((got != 0) | known):  # anything else between messages is passed over
-                m.d.sync += [message.eq(Cat(message[8:], receiver.byte)), got.eq(got + 1)]
+        # anything else between messages is passed over
+        with m.If(receiver.valid & (got != MESSAGE_BYTES) & ((got != 0) | known)):
+            m.d.sync += [message.eq(Cat(message[8:], receiver.byte)), got.eq(got + 1)]
         with m.If((got == MESSAGE_BYTES) & (left == 0)):
             m.d.sync += wait.eq(wait + 1)
             with m.If(wait == 3):  # registers and memory answer a cycle after they are asked
@@ -156,10 +154,9 @@ class BoardTop(Component):
         m.d.comb += [top.axi_rvalid.eq(r_state == 2), top.axi_rdata.eq(read.data), top.axi_rlast.eq(r_left == 1)]
         m.d.comb += read.addr.eq(Mux(r_left != 0, r_at, address[shift : shift + rows]))
         m.d.comb += host_word.eq(read.data.word_select(lane, 32))
-        with m.If(r_left == 0):
-            with m.If(top.axi_arvalid):
-                m.d.sync += [r_at.eq(top.axi_araddr[shift : shift + rows]), r_left.eq(top.axi_arlen + 1)]
-                m.d.sync += r_state.eq(1)
+        with m.If(r_left == 0), m.If(top.axi_arvalid):
+            m.d.sync += [r_at.eq(top.axi_araddr[shift : shift + rows]), r_left.eq(top.axi_arlen + 1)]
+            m.d.sync += r_state.eq(1)
         with m.Elif(r_state == 1):
             m.d.sync += r_state.eq(2)
         with m.Elif(top.axi_rready):
