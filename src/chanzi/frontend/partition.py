@@ -41,14 +41,16 @@ def partition(net: Network, *, qdq_model: bytes = b"", quantization: dict[str, s
         How it was quantized, in words, for the report.
     """
     barred: dict[str, str] = {}
-    for _ in range(MAX_ROUNDS):
-        ctx, reasons = translate(net, barred)
-        cut = cut_pieces(ctx, reasons)
+    ctx, reasons = translate(net, barred)
+    cut = cut_pieces(ctx, reasons)
+    for _ in range(MAX_ROUNDS - 1):
         trifles = _trifles(cut)
         if not trifles:
             break
         for name in trifles:
             barred[name] = "between pieces on the host, with nothing to multiply"
+        ctx, reasons = translate(net, barred)
+        cut = cut_pieces(ctx, reasons)
     return Partition(
         name=net.name,
         pieces=cut.pieces,
