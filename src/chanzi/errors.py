@@ -65,6 +65,10 @@ class FlowError(ChanziError):
     """A tool of the hardware flow that is missing, or refuses what it is given."""
 
 
+class DriveError(ChanziError):
+    """A world, a rig or a drive that is not to be had."""
+
+
 def did_you_mean(word: str, known: Iterable[str]) -> str:
     """Return ``"did you mean 'x'?"`` for the nearest of `known`, or the list of all of them."""
     names = sorted(known)

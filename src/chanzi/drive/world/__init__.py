@@ -1,0 +1,1 @@
+"""Worlds a car drives in: simulators behind one protocol."""
