@@ -67,9 +67,9 @@ class Camera:
 def rig(cameras: int, *, width: int = 160, height: int = 80) -> tuple[Camera, ...]:
     """Return one, three or eight cameras of a car, each with pictures of the given size.
 
-    The eight stand as on the 2019 car of Tesla's owner's manual (narrow, main and wide behind the windscreen, two on the
-    door pillars looking sideways and ahead, two on the wings looking back, one over the number plate); their exact
-    angles were not published and are estimates. Three are the front ones that see the sides: wide and the two pillars.
+    The eight stand as the 2019 car's owner's manual shows them: narrow, main and wide behind the windscreen, two on
+    the door pillars looking sideways and ahead, two on the wings looking back, one over the number plate. Their exact
+    angles were not published and are estimates. Three are the main one and the pillars'.
 
     Raises
     ------

@@ -1,7 +1,7 @@
 """What passes between the parts of the loop: world -> Frame -> network -> Perception -> planner -> Plan -> Control.
 
-One frame of coordinates for all: the car's, x forward and y left in metres, angles counter-clockwise in radians, origin at
-the car's centre on the ground.
+One frame of coordinates for all: the car's, x forward and y left in metres, angles counter-clockwise in radians, origin
+at the car's centre on the ground.
 """
 
 from dataclasses import dataclass, field
