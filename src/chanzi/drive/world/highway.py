@@ -1,0 +1,316 @@
+"""highway-env's roads and traffic, seen through cameras of our own."""
+
+import functools
+import logging
+import math
+from collections.abc import Sequence
+
+import numpy as np
+import numpy.typing as npt
+from highway_env.vehicle.kinematics import Vehicle as RoadVehicle
+from highway_env.vehicle.objects import RoadObject
+
+from chanzi.drive.camera import Camera, rig
+from chanzi.drive.messages import PATH_DISTANCES_M, Control, Frame, Status, Truth, Vehicle
+from chanzi.drive.world.boxes import gaps
+from chanzi.drive.world.careful import curve_speed_m_s, follow_speed_m_s, horizon_m
+from chanzi.drive.world.ground import Ground
+from chanzi.drive.world.highway_roads import QuickNetwork, lane_of, turned_angle, turned_point
+from chanzi.drive.world.highway_scenarios import SCENARIOS, Scenario
+from chanzi.drive.world.look import Look
+from chanzi.drive.world.painter import Painter
+from chanzi.drive.world.road import Lane
+from chanzi.drive.world.solids import PAINTS, Scenery, solid_box
+from chanzi.drive.world.top_view import paint_top_view
+from chanzi.drive.world.wayside import scatter
+from chanzi.errors import DriveError, did_you_mean
+
+_DECISION_TICKS = 3
+"""Ticks from one decision of the traffic to the next; highway-env itself takes 15 a second."""
+
+_NEARBY_M = 100.0
+_FINE_WIDTH_PX = 320
+
+# It warns on each lane change that leaves a vehicle's planned route, which is what traffic does.
+logging.getLogger("highway_env.road.road").setLevel(logging.ERROR)
+
+
+class _Ego(RoadVehicle):
+    """The car that is driven: highway-env's own bicycle model, told what to do, judged by us."""
+
+    MIN_SPEED = 0.0
+
+    def act(self, action: dict[str, float] | None = None) -> None:
+        """Keep what it is told."""
+
+    def handle_collisions(self, other: RoadObject, dt: float = 0) -> None:
+        """Leave it to `boxes.gaps`: highway-env pushes vehicles apart before they touch."""
+
+
+class HighwayWorld:
+    """One scenario of highway-env.
+
+    Parameters
+    ----------
+    scenario : str
+        `racetrack`.
+    cameras : int or sequence of Camera
+        One, three or eight, or a rig.
+    width, height : int
+        Of each picture, where `cameras` is a number.
+    traffic : int, optional
+        At most how many other vehicles; the scenario's own number by default.
+    frame_s : float
+        From one frame to the next.
+
+    Raises
+    ------
+    DriveError
+        There is no such scenario or rig.
+    """
+
+    def __init__(
+        self,
+        scenario: str = "racetrack",
+        *,
+        cameras: int | Sequence[Camera] = 1,
+        width: int = 160,
+        height: int = 80,
+        traffic: int | None = None,
+        frame_s: float = 0.1,
+    ) -> None:
+        if scenario not in SCENARIOS:
+            raise DriveError(f"highway has no scenario '{scenario}'", hint=did_you_mean(scenario, SCENARIOS))
+        if traffic is not None and traffic < 0:
+            raise DriveError(f"traffic of {traffic} vehicles makes no sense", hint="0 is an empty road")
+        self.name = f"highway:{scenario}"
+        self.tick_s = 0.02
+        self._ticks_per_frame = max(1, round(frame_s / self.tick_s))
+        self.frame_s = self._ticks_per_frame * self.tick_s
+        self.cameras = rig(cameras, width=width, height=height) if isinstance(cameras, int) else tuple(cameras)
+        self.vehicle = Vehicle(
+            length_m=_Ego.LENGTH,
+            width_m=_Ego.WIDTH,
+            # Its axles lie half a length before and behind the middle (highway_env.vehicle.kinematics).
+            wheelbase_m=_Ego.LENGTH,
+            max_steering_rad=math.pi / 4,
+            max_acceleration_m_s2=4.0,
+            max_braking_m_s2=6.0,
+            max_speed_m_s=_Ego.MAX_SPEED,
+        )
+        self._scenario: Scenario = SCENARIOS[scenario]
+        others = self._scenario.traffic if traffic is None else traffic
+        config = {**self._scenario.config, self._scenario.traffic_key: others}
+        self._env = self._scenario.build(config={**config, "observation": {"type": "Kinematics"}})
+        self._px_per_m = 16 if max(camera.width for camera in self.cameras) >= _FINE_WIDTH_PX else 8
+        self._env.reset(seed=0)
+        self._lanes = [lane_of(lane) for lane in self._env.road.network.lanes_list()]
+        self._painter = Painter(self.cameras, _ground(scenario, self._px_per_m, self._lanes))
+        self.reset(0)
+
+    def reset(self, seed: int) -> None:
+        """Begin the episode of a seed."""
+        self._env.reset(seed=seed)
+        road = self._env.road
+        road.network = QuickNetwork(road.network)
+        self._place_ego()
+        self._route = self._scenario.route(self._env)
+        for other in road.vehicles:
+            other.check_collisions = False
+        rng = np.random.default_rng([seed, 1])
+        self._look = Look(scenery=int(rng.integers(8)), sun_azimuth_rad=float(rng.uniform(-math.pi, math.pi)))
+        self._painter.wear(self._look)
+        self._paints = {id(v): PAINTS[int(rng.integers(len(PAINTS)))] for v in road.vehicles}
+        self._scenery: Scenery = scatter(self._lanes, rng)
+        self._ticks = 0
+        place = self._route.nearest(self._pose()[:2])
+        self._along = self._begin = place.along_m
+        self._done_m = self._driven_m = 0.0
+        self._ended = ""
+        self._frame: Frame | None = None
+        self._judge()
+
+    def _place_ego(self) -> None:
+        road, model = self._env.road, self._env.vehicle
+        ego = _Ego(road, model.position, model.heading, model.speed)
+        road.vehicles[road.vehicles.index(model)] = ego
+        self._env.vehicle = ego
+        self._ego = ego
+
+    def _pose(self) -> tuple[float, float, float]:
+        x, y = turned_point(self._ego.position)
+        return float(x), float(y), turned_angle(float(self._ego.heading))
+
+    def step(self, control: Control) -> None:
+        """Let a tick pass under a control, which is held to what the vehicle can do.
+
+        An episode that has ended stands still.
+        """
+        if self._ended:
+            return
+        car, ego = self.vehicle, self._ego
+        steering = min(max(control.steering_rad, -car.max_steering_rad), car.max_steering_rad)
+        push = min(max(control.acceleration_m_s2, -car.max_braking_m_s2), car.max_acceleration_m_s2)
+        # Brakes stop a car, they do not drive it backwards.
+        push = min(max(push, -ego.speed / self.tick_s), (car.max_speed_m_s - ego.speed) / self.tick_s)
+        ego.action = {"steering": turned_angle(steering), "acceleration": push}
+        if self._ticks % _DECISION_TICKS == 0:
+            self._env.road.act()
+        self._env.road.step(self.tick_s)
+        self._ticks += 1
+        self._driven_m += float(ego.speed) * self.tick_s
+        self._judge()
+
+    def _judge(self) -> None:
+        """Work out where the car stands, once a tick."""
+        before = self._along
+        place = self._route.nearest(self._pose()[:2], about_m=before)
+        self._along, self._lateral = place.along_m, place.lateral_m
+        gain = self._along - before
+        if self._route.closed:
+            gain = (gain + self._route.length_m / 2) % self._route.length_m - self._route.length_m / 2
+        self._done_m += gain
+        self._boxes = self._nearby()
+        own = np.array([0.0, 0.0, 0.0, self.vehicle.length_m, self.vehicle.width_m])
+        self._nearest = float(gaps(own, self._boxes).min(initial=math.inf))
+        if self._nearest <= 0:
+            self._ended = "crash"
+        elif not self._ego.on_road:
+            self._ended = "off road"
+        elif self._progress() >= 1:
+            self._ended = "arrived"
+        elif self._ticks * self.tick_s >= self._scenario.time_s:
+            self._ended = "time"
+
+    def _progress(self) -> float:
+        whole = self._route.length_m if self._route.closed else self._route.length_m - self._begin
+        return min(max(self._done_m / whole, 0.0), 1.0)
+
+    def _others(self) -> list[RoadObject]:
+        return [other for other in (*self._env.road.vehicles, *self._env.road.objects) if other is not self._ego]
+
+    def _nearby(self) -> npt.NDArray[np.float64]:
+        """Return what stands or drives nearby, (N, 7) as `Truth.vehicles`, nearest first; remember who is who."""
+        x, y, heading = self._pose()
+        c, s = math.cos(heading), math.sin(heading)
+        rows: list[tuple[float, ...]] = []
+        who: list[RoadObject] = []
+        for other in self._others():
+            there = turned_point(other.position)
+            ahead, left = there[0] - x, there[1] - y
+            if math.hypot(ahead, left) > _NEARBY_M:
+                continue
+            turn = turned_angle(float(other.heading)) - heading
+            speed = float(other.speed)
+            rows.append(
+                (
+                    c * ahead + s * left,
+                    c * left - s * ahead,
+                    (turn + math.pi) % (2 * math.pi) - math.pi,
+                    float(other.LENGTH),
+                    float(other.WIDTH),
+                    speed * math.cos(turn),
+                    speed * math.sin(turn),
+                )
+            )
+            who.append(other)
+        order = sorted(range(len(rows)), key=lambda k: math.hypot(rows[k][0], rows[k][1]))
+        self._who = [who[k] for k in order]
+        return np.array([rows[k] for k in order], np.float64).reshape(-1, 7)
+
+    def observe(self) -> Frame:
+        """Return what the sensors see now; the frame's number is its time in whole frames."""
+        time_s = self._ticks * self.tick_s
+        if self._frame is None or self._frame.time_s != time_s:
+            pose = self._pose()
+            sun = self._sun(pose[2])
+            solids = [
+                solid_box(
+                    box,
+                    self._paints.get(id(other), PAINTS[0]),
+                    self._look,
+                    sun,
+                    block=not isinstance(other, RoadVehicle),
+                )
+                for box, other in zip(self._boxes, self._who, strict=True)
+            ]
+            images = tuple(self._painter.paint(k, pose, solids, self._scenery) for k in range(len(self.cameras)))
+            for image in images:
+                image.flags.writeable = False
+            self._frame = Frame(
+                number=self._ticks // self._ticks_per_frame,
+                time_s=time_s,
+                images=images,
+                stamps_s=(time_s,) * len(images),
+                speed_m_s=float(self._ego.speed),
+            )
+        return self._frame
+
+    def _sun(self, heading_rad: float) -> npt.NDArray[np.float64]:
+        x, y, z = self._look.sun_direction()
+        c, s = math.cos(heading_rad), math.sin(heading_rad)
+        return np.array([c * x + s * y, c * y - s * x, z])
+
+    def truth(self) -> Truth:
+        """Return what is so now."""
+        x, y, heading = self._pose()
+        c, s = math.cos(heading), math.sin(heading)
+        path = self._route.point(self._along + np.array(PATH_DISTANCES_M)) - (x, y)
+        turn = heading - self._route.heading_rad(self._along)
+        return Truth(
+            path_m=(path @ np.array([[c, -s], [s, c]])).astype(np.float32),
+            target_speed_m_s=self._careful_speed_m_s(),
+            vehicles=self._boxes.astype(np.float32),
+            lateral_m=self._lateral,
+            heading_rad=(turn + math.pi) % (2 * math.pi) - math.pi,
+            curvature_1_m=float(self._route.curvature_1_m(self._along)),
+        )
+
+    def _careful_speed_m_s(self) -> float:
+        ahead = horizon_m()
+        speed = min(self._scenario.limit_m_s, curve_speed_m_s(ahead, self._route.curvature_1_m(self._along + ahead)))
+        half = self.vehicle.length_m / 2
+        for box, other in zip(self._boxes, self._who, strict=True):
+            place = self._route.nearest(turned_point(other.position), about_m=self._along + 30.0, within_m=45.0)
+            gap = place.along_m - self._along
+            if self._route.closed:
+                gap = (gap + self._route.length_m / 2) % self._route.length_m - self._route.length_m / 2
+            near = (self.vehicle.width_m + box[4]) / 2 + 0.3
+            if gap > 0 and abs(place.lateral_m) < near:
+                along = turned_angle(float(other.heading)) - self._route.heading_rad(place.along_m)
+                bumper = gap - half - box[3] / 2
+                speed = min(speed, follow_speed_m_s(bumper, max(0.0, float(other.speed) * math.cos(along))))
+        return speed
+
+    def status(self) -> Status:
+        """Return how the episode stands."""
+        return Status(
+            time_s=self._ticks * self.tick_s,
+            distance_m=self._driven_m,
+            progress=self._progress(),
+            ended=self._ended,
+            nearest_m=self._nearest,
+        )
+
+    def top_view(self, width: int, height: int) -> npt.NDArray[np.uint8]:
+        """Return a picture (height, width, 3) from above; its height covers `TOP_VIEW_M`, the car looks up."""
+        paints = [self._paints.get(id(other), PAINTS[0]) for other in self._who]
+        sheet = self._painter.ground.around(*self._pose()[:2])
+        return paint_top_view(width, height, sheet, self._pose(), self.vehicle, self._boxes, paints, self._look)
+
+    def close(self) -> None:
+        """Give back what it holds."""
+        self._env.close()
+
+
+@functools.cache
+def _grounds() -> dict[tuple[str, int], Ground]:
+    """Return what is drawn so far: a scenario's road is the same in every episode."""
+    return {}
+
+
+def _ground(scenario: str, px_per_m: int, lanes: Sequence[Lane]) -> Ground:
+    key = (scenario, px_per_m)
+    if key not in _grounds():
+        _grounds()[key] = Ground(lanes, px_per_m=px_per_m, kerbs=SCENARIOS[scenario].kerbs)
+    return _grounds()[key]
