@@ -151,6 +151,9 @@ def test_combine() -> None:
         ):
             constants.set(name, value)
         constants.set("out_zero", out_zero)
+        constants.set("begin", 1)
+        constants.step(1)
+        constants.set("begin", 0)
         constants.step(lane.CONSTANTS_LATENCY)
         side = bits if first else bits[::-1]
         factor = int(mul_scale.view(np.uint32))

@@ -15,6 +15,7 @@ COMMANDS = {
     "make-or-buy": ("chanzi.cli.make_or_buy:make_or_buy", "Make a chip or buy one: totals, break-even, risks, supply."),
     "rtl": ("chanzi.cli.rtl:rtl", "Write a chip's Verilog, its integration page and a bench that checks itself."),
     "synth": ("chanzi.cli.synth:synth", "Synthesize a chip: gates, area by block, the longest path of each."),
+    "fpga": ("chanzi.cli.fpga:app", "Place and route a chip on an FPGA board; run networks on it."),
     "cost": ("chanzi.cli.cost:cost", "Say what a chip measures and costs: area, yield, dollars, with bands."),
     "validate": ("chanzi.cli.validate:validate", "Hold the cost models against published silicon."),
     "doctor": ("chanzi.cli.doctor:doctor", "Say what is installed, what is missing and how to get it."),

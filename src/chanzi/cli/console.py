@@ -49,6 +49,26 @@ def working(what: str, total: int | None = None) -> Iterator[Callable[[int], Non
         bar.close()
 
 
+@contextmanager
+def stages(what: str) -> Iterator[Callable[[str], None]]:
+    """Show a spinner on stderr while the block runs, if it takes long, with the stage that the yielded function told.
+
+    Nothing is shown where stderr is no terminal.
+    """
+    if not sys.stderr.isatty():
+        yield lambda _: None
+        return
+    bar = _Bar(what, None)
+    timer = threading.Timer(PATIENCE_S, bar.show)
+    timer.daemon = True
+    timer.start()
+    try:
+        yield lambda stage: bar.rename(f"{what}: {stage}")
+    finally:
+        timer.cancel()
+        bar.close()
+
+
 class _Bar:
     def __init__(self, what: str, total: int | None) -> None:
         self._what, self._total = what, total
@@ -80,6 +100,13 @@ class _Bar:
             self._done += steps
             if self._progress is not None:
                 self._progress.advance(self._task, steps)
+
+    def rename(self, what: str) -> None:
+        """Show another text."""
+        with self._lock:
+            self._what = what
+            if self._progress is not None:
+                self._progress.update(self._task, description=what)
 
     def close(self) -> None:
         """Take the bar away."""

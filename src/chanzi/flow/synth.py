@@ -100,8 +100,8 @@ def _write(path: Path, text: str) -> None:
     Path(file.name).replace(path)
 
 
-def rtlil_of(design: Any, name: str) -> dict[str, str]:
-    """Return the RTLIL of every module of a component, by its name."""
+def rtlil_texts(design: Any, name: str) -> dict[str, str]:
+    """Return the RTLIL of a component and of each block that it shares: module name -> text with all below it."""
     try:
         from amaranth.back import rtlil
 
@@ -112,6 +112,12 @@ def rtlil_of(design: Any, name: str) -> dict[str, str]:
         texts = {name: rtlil.convert(design, name=name)}
         while missing := [block for block in blocks if block not in texts]:
             texts |= {block: rtlil.convert(blocks[block], name=block) for block in missing}
+    return texts
+
+
+def rtlil_of(design: Any, name: str) -> dict[str, str]:
+    """Return the RTLIL of every module of a component, by its name."""
+    texts = rtlil_texts(design, name)
     return {m[1][1:]: _SRC.sub("", m[0]) for text in texts.values() for m in _MODULE.finditer(text)}
 
 

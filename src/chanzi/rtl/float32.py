@@ -181,7 +181,7 @@ class MultiplyAdd(Component):
         m.d.sync += nan.eq(x.nan | z.nan | (x.inf & (size == 0)) | (p_inf & z.inf & (p_sign ^ z.sign)))
         infinite_sign = Signal(reset_less=True)
         m.d.sync += infinite_sign.eq(Mux(p_inf, p_sign, z.sign))
-        # z's last bit lies at `at` of the sum, the product's at `low`; beyond the ends only the order matters
+        # z's last bit lies at `at`, the product's at `low`; beyond the ends only the order matters
         low, most = 27, 27 + wide + 3
         at = Signal(range(most + 1))
         anchored = Signal()
@@ -191,18 +191,25 @@ class MultiplyAdd(Component):
             m.d.comb += at.eq(offset + low)
         with m.If(addend.sig == 0):
             m.d.comb += [at.eq(0), anchored.eq(0)]
-        total_bits = most + 24 + 1
-        a, b, total = (Signal(signed(total_bits + 1), name=name) for name in ("a", "b", "total"))
-        m.d.comb += [a.eq(product << low), b.eq(addend.sig << at)]
+        # three bits below the product's last round the sum; of what lies below them only whether it is there matters:
+        # where x is normal, z reaches so far down only if its highest bit is below the product's, and else x is
+        # subnormal, and nothing has a bit below its last
+        below = low - 3
+        total_bits = most + 24 + 1 - below + 1
+        placed = Signal(most + 24)
+        m.d.comb += placed.eq(addend.sig << at)
+        a, b, total, turned = (Signal(total_bits, name=name) for name in ("a", "b", "total", "turned"))
+        m.d.comb += [a.eq(product << (low - below + 1)), b.eq(Cat(placed[:below].any(), placed[below:]))]
         differ = sign ^ addend.sign
-        m.d.comb += total.eq(Mux(differ, a - b, a + b))
+        m.d.comb += [total.eq(a + (b ^ differ.replicate(total_bits)) + differ), turned.eq(b - a)]
+        less = differ & total[-1]  # the sum's size has a bit less
         pack = m.submodules.pack = Pack(total_bits)
         magnitude, e = Signal(total_bits, reset_less=True), Signal(EXPONENT, reset_less=True)
         s, i, u = (Signal(name=name, reset_less=True) for name in ("s", "i", "u"))
-        m.d.sync += magnitude.eq(Mux(total < 0, (-total)[:total_bits], total[:total_bits]))
-        m.d.sync += e.eq(Mux(anchored, exp + offset - most, exp - low))
+        m.d.sync += magnitude.eq(Mux(less, turned, total))
+        m.d.sync += e.eq(Mux(anchored, exp + offset - (most - below + 1), exp - (low - below + 1)))
         m.d.sync += [
-            s.eq(Mux(inf, infinite_sign, Mux(total == 0, sign & addend.sign, sign ^ (total < 0)))),
+            s.eq(Mux(inf, infinite_sign, Mux(total == 0, sign & addend.sign, sign ^ less))),
             i.eq(inf),
             u.eq(nan),
         ]

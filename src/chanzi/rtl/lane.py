@@ -144,12 +144,14 @@ def combine_constants(m: Module, lanes: Sequence[Combine], given: Mapping[str, V
 class CombineConstants(Component):
     """offset = zero - (S1 z1 + S2 z2), the inner sum fused, and zero as a float, CONSTANTS_LATENCY cycles later.
 
-    Side 1 is r's if `first_is_r`, else x's. Inputs must stand still from the first of those cycles on.
+    Side 1 is r's if `first_is_r`, else x's. `begin` is high in the cycle before inputs are there; they must stand still
+    from then on. One fused multiply-add does one step after the other.
     """
 
     def __init__(self) -> None:
         super().__init__(
             {
+                "begin": In(1),
                 "first_is_r": In(1),
                 "scale_x": In(32),
                 "scale_r": In(32),
@@ -162,24 +164,31 @@ class CombineConstants(Component):
         )
 
     def elaborate(self, platform: object) -> Module:
-        """Return three fused multiply-adds in a row."""
+        """Return the multiply-add, what it takes in each step, and the result of the step before."""
         del platform
         m = Module()
-        units = [MultiplyAdd(10) for _ in range(3)]
-        m.submodules += units
-        number = m.submodules.number = FromInt(16)
+        unit, number = MultiplyAdd(10), FromInt(16)
+        m.submodules.unit, m.submodules.number = unit, number
+        steps = CONSTANTS_LATENCY // FMA_LATENCY
+        count = Signal(range(CONSTANTS_LATENCY), init=(steps - 1) * FMA_LATENCY)
+        with m.If(self.begin):
+            m.d.sync += count.eq(0)
+        with m.Elif(count != (steps - 1) * FMA_LATENCY):  # the last step stays, and so does the result
+            m.d.sync += count.eq(count + 1)
+        step, comes = count // FMA_LATENCY, count % FMA_LATENCY == 0
+        fresh, kept, before = Signal(init=0), Signal(32, reset_less=True), Signal(32)
+        m.d.sync += fresh.eq(self.begin | (count != (steps - 1) * FMA_LATENCY))
+        m.d.comb += before.eq(Mux(comes & fresh, unit.bits, kept))
+        m.d.sync += kept.eq(before)
         swap = self.first_is_r
-        m.d.comb += [
-            number.value.eq(self.out_zero),
-            self.zero.eq(number.bits),
-            units[0].x.eq(Mux(swap, self.scale_x, self.scale_r)),
-            units[0].y.eq(Mux(swap, self.x_zero, self.r_zero)),
-            units[1].x.eq(Mux(swap, self.scale_r, self.scale_x)),
-            units[1].y.eq(Mux(swap, self.r_zero, self.x_zero)),
-            units[1].z.eq(units[0].bits),
-            units[2].x.eq(units[1].bits),
-            units[2].y.eq(-1),
-            units[2].z.eq(number.bits),
-            self.offset.eq(units[2].bits),
-        ]
+        m.d.comb += [number.value.eq(self.out_zero), self.zero.eq(number.bits), self.offset.eq(unit.bits)]
+        with m.Switch(step):
+            with m.Case(0):
+                m.d.comb += [unit.x.eq(Mux(swap, self.scale_x, self.scale_r)), unit.z.eq(0)]
+                m.d.comb += unit.y.eq(Mux(swap, self.x_zero, self.r_zero))
+            with m.Case(1):
+                m.d.comb += [unit.x.eq(Mux(swap, self.scale_r, self.scale_x)), unit.z.eq(before)]
+                m.d.comb += unit.y.eq(Mux(swap, self.r_zero, self.x_zero))
+            with m.Default():
+                m.d.comb += [unit.x.eq(before), unit.y.eq(-1), unit.z.eq(number.bits)]
         return m

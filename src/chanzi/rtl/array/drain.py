@@ -63,7 +63,8 @@ class Table(Component):
 class Drain(Component):
     """Row counter, addresses and lanes.
 
-    Ports: `job` with `go` in the cycle before its first row is read; `desc0`, `desc1` of the two slots; `sums` of the
+    Ports: `job` with `go` in the cycle before its first row is read; `desc0`, `desc1` of the two slots, each new in the
+    cycle after its bit of `begins`; `sums` of the
     shadow `row`; `bias`, `scale` of the tile; table writes; `residual`, `result` of the scratchpad; `finishes` in the
     cycle in which a DOT's last row is read.
     """
@@ -73,6 +74,7 @@ class Drain(Component):
         D, W = core.dim, core.port_bytes
         super().__init__(
             {
+                "begins": In(2),
                 "go": In(1),
                 "job": In(job_layout(core)),
                 "desc0": In(dot_layout(core)),
@@ -216,6 +218,7 @@ class Drain(Component):
         for slot, desc in enumerate((self.desc0, self.desc1)):
             unit = m.submodules[f"constants{slot}"] = Shared("chanzi_combine_constants", CombineConstants())
             m.d.comb += [
+                unit.begin.eq(self.begins[slot]),
                 unit.first_is_r.eq(desc.res_first),
                 unit.scale_x.eq(desc.mid_scale),
                 unit.scale_r.eq(desc.res_scale),

@@ -109,6 +109,7 @@ class ArrayEngine(Component):
             for i, desc in enumerate(descs):
                 with m.If(slot != i):
                     m.d.sync += desc.eq(self.engine.desc)
+                    m.d.comb += drain.begins[i].eq(1)
         # own times of completion; a DOT that holds its sums may be ready before the one before it
         latency = array_latency(core)
         held = delay(m, Cat(control.held, slot), latency - 1, "held")  # windows lie a cycle behind the rules' time

@@ -40,7 +40,7 @@ class VectorEngine(Component):
         core = self.core
         AB = address_bits(core)
         self.d = Signal(vec_layout(core), reset_less=True)
-        lanes = m.submodules.lanes = Lanes(core)
+        lanes = self.lanes = m.submodules.lanes = Lanes(core)
         softmax = self.softmax = m.submodules.softmax = Softmax(core)
         m.d.comb += [
             softmax.desc.eq(self.d),
@@ -110,6 +110,7 @@ class VectorEngine(Component):
         m.d.comb += [e.ready.eq(~self.busy), e.done.eq(tail[-1])]
         with m.If(tail[-1]):
             m.d.sync += self.busy.eq(0)
+        m.d.comb += self.lanes.begin.eq(e.valid & e.ready)
         with m.If(e.valid & e.ready):
             m.d.sync += [self.d.eq(e.desc), self.busy.eq(1), self.lead.eq(1), self.count.eq(LEAD_CYCLES - 1)]
         with m.If(self.lead):

@@ -56,7 +56,7 @@ def step_layout(core: Core) -> data.StructLayout:
 class Lanes(Component):
     """Takes a step and the words it asked for in one cycle; bytes leave OUT_LATENCY cycles after an `emit`.
 
-    `desc` stands still while an instruction is under way. Each lane keeps MAX_SHARE accumulators by age: 0 is that of
+    `desc` is new in the cycle after `begin` and stands still while an instruction is under way. Each lane keeps MAX_SHARE accumulators by age: 0 is that of
     the newest output, `oldest` that of the output which leaves.
     """
 
@@ -65,6 +65,7 @@ class Lanes(Component):
         word = 8 * core.port_bytes
         super().__init__(
             {
+                "begin": In(1),
                 "desc": In(vec_layout(core)),
                 "step": In(step_layout(core)),
                 "oldest": In(4),
@@ -115,6 +116,7 @@ class Lanes(Component):
         d = self.desc
         constants = m.submodules.constants = Shared("chanzi_combine_constants", CombineConstants())
         m.d.comb += [
+            constants.begin.eq(self.begin),
             constants.first_is_r.eq(0),
             constants.scale_x.eq(d.scale_a),
             constants.scale_r.eq(d.scale_b),
