@@ -139,15 +139,23 @@ def expected(core, dots, begins) -> tuple[list[int], list[int]]:
     return earliest, completes
 
 
-def _core(dim: int, port: int):
+def _core(dim: int, port: int, epilogue: int = 0):
     core = load_chip("chanzi-8").core
     pad = dataclasses.replace(core.scratchpad, bytes=1 << 17, banks=32)
-    return dataclasses.replace(core, dim=dim, port_bytes=port, lanes=dim, scratchpad=pad)
+    return dataclasses.replace(core, dim=dim, port_bytes=port, lanes=dim, epilogue_lanes=epilogue, scratchpad=pad)
 
 
-@pytest.mark.parametrize(("dim", "port", "programs"), [(4, 4, 20), pytest.param(8, 16, 40, marks=pytest.mark.slow)])
-def test_bytes_and_cycles_of_random_dots(dim: int, port: int, programs: int) -> None:
-    core = _core(dim, port)
+@pytest.mark.parametrize(
+    ("dim", "port", "epilogue", "programs"),
+    [
+        (4, 4, 0, 20),
+        (4, 4, 1, 20),
+        pytest.param(8, 16, 0, 40, marks=pytest.mark.slow),
+        pytest.param(8, 8, 2, 40, marks=pytest.mark.slow),
+    ],
+)
+def test_bytes_and_cycles_of_random_dots(dim: int, port: int, epilogue: int, programs: int) -> None:
+    core = _core(dim, port, epilogue)
     plain = load_chip("chanzi-8")
     chip = dataclasses.replace(plain, core=core, dram=dataclasses.replace(plain.dram, beat_bytes=0))
     rng = np.random.default_rng(dim)

@@ -24,9 +24,18 @@ from chanzi.rtl.vector.engine import VectorEngine
 from chanzi.sim import reference
 
 
-@pytest.mark.parametrize(("dim", "port", "programs"), [(4, 4, 24), pytest.param(8, 16, 40, marks=pytest.mark.slow)])
-def test_bytes_and_cycles_of_random_vecs(dim: int, port: int, programs: int) -> None:
-    core = small_core(dim, port)
+@pytest.mark.parametrize(
+    ("dim", "port", "lanes", "programs"),
+    [
+        (4, 4, 4, 24),
+        (4, 4, 2, 16),
+        pytest.param(8, 16, 8, 40, marks=pytest.mark.slow),
+        pytest.param(8, 8, 4, 40, marks=pytest.mark.slow),
+        pytest.param(8, 16, 2, 40, marks=pytest.mark.slow),
+    ],
+)
+def test_bytes_and_cycles_of_random_vecs(dim: int, port: int, lanes: int, programs: int) -> None:
+    core = small_core(dim, port, lanes)
     plain = load_chip("chanzi-8")
     chip = dataclasses.replace(plain, core=core, dram=dataclasses.replace(plain.dram, beat_bytes=0))
     rng = np.random.default_rng(dim)

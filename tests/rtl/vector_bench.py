@@ -17,11 +17,11 @@ from chanzi.rtl.ports import READ_LATENCY
 READS = ("operand", "second", "params")
 
 
-def small_core(dim: int, port: int) -> Core:
-    """Return a core with `dim` lanes, words of `port` bytes and 128 KiB."""
+def small_core(dim: int, port: int, lanes: int = 0) -> Core:
+    """Return a core with `lanes` (`dim` if 0), words of `port` bytes and 128 KiB."""
     core = load_chip("chanzi-8").core
     pad = dataclasses.replace(core.scratchpad, bytes=1 << 17, banks=32)
-    return dataclasses.replace(core, dim=dim, port_bytes=port, lanes=dim, scratchpad=pad)
+    return dataclasses.replace(core, dim=dim, port_bytes=port, lanes=lanes or dim, scratchpad=pad)
 
 
 def descriptor(core: Core, ins: Instruction) -> int:

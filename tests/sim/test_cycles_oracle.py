@@ -13,12 +13,20 @@ from chanzi.isa.instruction import Dot, Load, Store, Vec
 from chanzi.isa.vector_cycles import cut_pixels
 
 
-def make_core(dim, port, taps_per_lane=3):
-    return Core(dim=dim, port_bytes=port, scratchpad=Scratchpad(bytes=1 << 20, banks=64), taps_per_lane=taps_per_lane)
+def make_core(dim, port, taps_per_lane=3, **more):
+    pad = Scratchpad(bytes=1 << 20, banks=64)
+    return Core(dim=dim, port_bytes=port, scratchpad=pad, taps_per_lane=taps_per_lane, **more)
 
 
 cores = st.sampled_from(
-    [make_core(4, 4), make_core(8, 16), make_core(16, 16, 2), make_core(48, 64), make_core(96, 128)]
+    [
+        make_core(4, 4),
+        make_core(8, 16),
+        make_core(8, 8, lanes=4, epilogue_lanes=2),
+        make_core(16, 16, 2, lanes=4, epilogue_lanes=4),
+        make_core(48, 64, epilogue_lanes=16),
+        make_core(96, 128),
+    ]
 )
 counts = st.integers(1, 260)
 
@@ -68,7 +76,7 @@ def tiles_one_by_one(core, ins):
             if ins.flags & DotFlag.HOLD:
                 last_drain = 0
             else:
-                turns = math.ceil(4 * n / W) if ins.flags & DotFlag.RAW else 1
+                turns = math.ceil(4 * n / W) if ins.flags & DotFlag.RAW else math.ceil(n / (core.epilogue_lanes or D))
                 last_drain = m * turns
                 # rows leave every `turns` cycles, all columns together: the first, D cycles after its first sum
                 gate = now + max(m * turns, *(D + r * turns - r for r in range(m)))

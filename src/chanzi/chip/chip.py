@@ -65,7 +65,9 @@ class Core:
     port_bytes : int, optional
         W: bytes a scratchpad port moves in a cycle. A power of two >= D and >= 4; the smallest such by default.
     lanes : int, optional
-        Lanes of the vector unit, <= W; D by default.
+        Lanes of the vector unit, <= W; D by default. A multiple of the atom, or a part of it.
+    epilogue_lanes : int, optional
+        Columns of a row that the array's epilogue takes in a cycle, a divisor of D; 0, by default, means D.
     taps_per_lane : int
         Multiply-accumulates a vector lane does a cycle in depthwise convolution.
     queue_depth : int
@@ -81,6 +83,7 @@ class Core:
     scratchpad: Scratchpad
     port_bytes: int = 0
     lanes: int = 0
+    epilogue_lanes: int = 0
     taps_per_lane: int = 3
     queue_depth: int = 16
     issue_cycles: int = 8
@@ -107,10 +110,17 @@ class Core:
             f"core.port_bytes is {self.port_bytes}",
             f"use a power of two of at least dim = {self.dim}, and of at least {_NARROWEST_BEAT}",
         )
+        atom = self.atom_bytes
         _require(
-            0 < self.lanes <= self.port_bytes and self.lanes % self.atom_bytes == 0,
+            0 < self.lanes <= self.port_bytes
+            and (self.lanes % atom == 0 or (atom % self.lanes == 0 and 4 * self.lanes % atom == 0)),
             f"core.lanes is {self.lanes}",
-            f"use a multiple of the atom ({self.atom_bytes}) up to port_bytes = {self.port_bytes}",
+            f"use a multiple of the atom ({atom}) up to port_bytes = {self.port_bytes}, or a half or quarter of it",
+        )
+        _require(
+            0 < self.row_lanes <= self.dim and self.dim % self.row_lanes == 0,
+            f"core.epilogue_lanes is {self.epilogue_lanes}",
+            f"use a divisor of dim = {self.dim}",
         )
         _require(1 <= self.taps_per_lane <= 64, f"core.taps_per_lane is {self.taps_per_lane}", "use 1 to 64")
         _require(1 <= self.queue_depth <= 4096, f"core.queue_depth is {self.queue_depth}", "use 1 to 4096")
@@ -130,6 +140,11 @@ class Core:
     def atom_bytes(self) -> int:
         """Channel padding: 16 bytes, or D where the array is smaller."""
         return min(16, self.dim)
+
+    @property
+    def row_lanes(self) -> int:
+        """Columns of a row that the array's epilogue takes in a cycle."""
+        return self.epilogue_lanes or self.dim
 
     @property
     def macs_per_cycle(self) -> int:

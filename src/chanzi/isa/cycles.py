@@ -6,11 +6,11 @@ the compiler plans with them. All figures are clock cycles of the core.
 Array. Tiles are taken columns outermost, rows innermost. Feeding tile t takes
 ``feed_t = max(K, row words * rows of A, row words * rows of B, parameter words)`` cycles: K bytes enter each edge cell,
 while one port a side brings words of W bytes to all edge cells in turn. Sums are complete `array_latency` cycles after
-the last byte went in; the drain then takes one row a cycle while the next tile is fed. All columns of a row leave
-together, so a tile's first column may not overwrite its shadow before the last one is complete: tiles that drain follow
-each other every ``max(feed_t, spacing_{t-1})`` cycles, spacing = rows * words + max(0, D - rows - words + 1) with
-`words`
-for each row (1; RAW has four bytes a column). At most two DOTs are under way.
+the last byte went in; the drain then takes one row in `turns` cycles (one for each `epilogue_lanes` columns; RAW has four
+bytes a column, and one for each word) while the next tile is fed. All columns of a row leave together, so a tile's first
+column may not overwrite its shadow before the last one is complete: tiles that drain follow each other every
+``max(feed_t, spacing_{t-1})`` cycles, spacing = rows * turns + max(0, D - rows - turns + 1). At most two DOTs are under
+way.
 
 Vector unit. `chanzi.isa.vector_cycles`: one word a cycle from the operand's port, shared by the taps of all
 neighbouring outputs that need it.
@@ -120,7 +120,7 @@ def dot_timing(core: Core, ins: Instruction) -> DotTiming:
         return max(K, m * a_words, n * b_words, parameters(n))
 
     def turns(n: int) -> int:
-        return _words(4 * n, W) if flags & DotFlag.RAW else 1
+        return _words(4 * n, W) if flags & DotFlag.RAW else _words(n, core.row_lanes)
 
     def drain(m: int, n: int) -> int:
         """Cycles between tiles: rows drained, and the last cell of a row complete before the next tile's first is."""

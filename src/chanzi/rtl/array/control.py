@@ -28,6 +28,14 @@ def job_layout(core: Core) -> data.StructLayout:
     )
 
 
+def epilogue_turns(core: Core, columns: Any) -> Any:
+    """Return in how many cycles the epilogue takes a row of so many columns: ``columns / row_lanes``, rounded up."""
+    turns: Any = 1
+    for least in range(core.row_lanes, core.dim, core.row_lanes):
+        turns = turns + (columns > least)
+    return turns
+
+
 class TileControl(Component):
     """State of the windows.
 
@@ -70,7 +78,7 @@ class TileControl(Component):
         tile = {side: Mux(counts[side] > D, D, counts[side]) for side in "ab"}
         final = {side: counts[side] <= D for side in "ab"}
         first_tile, first_row_tile, fresh, over = Signal(), Signal(), Signal(), Signal()
-        gate = Signal(range(4 * D + 1))
+        gate = Signal(range(max(4, D // core.row_lanes) * D + 1))
         ends = self._sides(m)
         asked = self._parameters(m, over, final["a"], tile["b"])
         m.d.comb += [
@@ -99,7 +107,7 @@ class TileControl(Component):
             with m.If(final["a"] & final["b"]):
                 m.d.sync += self.busy.eq(0)
         words = 4 * tile["b"] + (core.port_bytes - 1) >> core.port_bytes.bit_length() - 1
-        turns = Mux((flags & int(DotFlag.RAW)) != 0, words, 1)
+        turns = Mux((flags & int(DotFlag.RAW)) != 0, words, epilogue_turns(core, tile["b"]))
         idle = D + 1 - tile["a"] - turns
         with m.If(self.capture):
             m.d.sync += gate.eq(tile["a"] * turns + Mux(idle > 0, idle, 0))

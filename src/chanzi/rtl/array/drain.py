@@ -1,19 +1,20 @@
 """The drain: rows of finished tiles, through the epilogue lanes, to the scratchpad.
 
-A job names a tile. Its rows are read from the shadow registers one after another (RAW: each as often as it has words).
-With P for the cycle in which a row is read: biases and scales are added in P, the residual is asked for in P + 6 and
-combined from P + 9 on, the table answers in between, and the bytes are on the write port in P + WRITE_LATENCY.
+A job names a tile. Its rows are read from the shadow registers one after another, each for as many turns as the
+`epilogue_lanes` need for its columns (RAW: as it has words). With P for the cycle of a turn: biases and scales are
+added in P, the residual is asked for in P + 6 and combined from P + 9 on, the table answers in between, and the bytes
+are on the write port in P + WRITE_LATENCY.
 """
 
 from collections.abc import Sequence
 
-from amaranth import Cat, Module, Mux, Signal, Value
+from amaranth import Cat, Const, Module, Mux, Signal, Value
 from amaranth.lib.memory import Memory
 from amaranth.lib.wiring import Component, In, Out
 
 from chanzi.chip.chip import Core
 from chanzi.isa.fields import DotFlag
-from chanzi.rtl.array.control import job_layout
+from chanzi.rtl.array.control import epilogue_turns, job_layout
 from chanzi.rtl.descriptor import address_bits, dot_layout
 from chanzi.rtl.lane import (
     COMBINE_LATENCY,
@@ -98,14 +99,15 @@ class Drain(Component):
         del platform
         m, core = Module(), self.core
         job = Signal(job_layout(core), reset_less=True)
-        busy, word = Signal(), Signal(2)
+        # the turn: a word of int32 sums, or a part of the row as wide as the lanes
+        busy, word = Signal(), Signal(range(max(4, core.dim // core.row_lanes)))
         left = Signal(range(core.dim + 1))
         desc = Mux(job.slot, self.desc1.as_value(), self.desc0.as_value())
         desc = _view(dot_layout(core), desc, m, "desc")
         flags = desc.flags
         raw = (flags & int(DotFlag.RAW)) != 0
         words = 4 * job.columns + (core.port_bytes - 1) >> core.port_bytes.bit_length() - 1
-        last_word = ~raw | (word + 1 >= words)
+        last_word = word + 1 >= Mux(raw, words, epilogue_turns(core, job.columns))
         with m.If(busy):
             m.d.sync += word.eq(Mux(last_word, 0, word + 1))
             with m.If(last_word):
@@ -118,7 +120,7 @@ class Drain(Component):
         out, res = self._places(m, desc, busy & last_word)
         ab = address_bits(core)
         at = Signal(ab)
-        m.d.comb += at.eq(out + (word << (core.port_bytes.bit_length() - 1)))
+        m.d.comb += at.eq(out + Mux(raw, word << (core.port_bytes.bit_length() - 1), 0))
         m.d.comb += self.residual.addr.eq(delay(m, res, COMBINE_AT - READ_LATENCY, "residual_addr"))
         second = (flags & int(DotFlag.ADD | DotFlag.MUL)) != 0
         m.d.comb += self.residual.need.eq(delay(m, job.columns, COMBINE_AT - READ_LATENCY, "residual_need"))
@@ -164,11 +166,10 @@ class Drain(Component):
 
     def _lanes(self, m: Module, desc: Value, job: Value, busy: Value, where: tuple) -> None:
         core = self.core
-        D = core.dim
+        lanes, parts = core.row_lanes, core.dim // core.row_lanes
         raw, word, at = where
         flags = desc.flags
         has = {flag: (flags & int(DotFlag[flag])) != 0 for flag in ("BIAS", "COLUMN_SCALE")}
-        totals: list[Value] = []
         slots = [job.slot]  # all that travels: a DOT's descriptor stands still until its last byte is written
         for n in range(WRITE_LATENCY):
             slots.append(delay(m, slots[n], 1, f"slot{n + 1}"))
@@ -191,26 +192,34 @@ class Drain(Component):
         seconds = [(d.flags & int(DotFlag.ADD | DotFlag.MUL)) != 0 for d in (self.desc0, self.desc1)]
         firsts: list[Value] = []
         outs: list[Value] = []
-        for c in range(D):
+        part, part_later = word, delay(m, word, COMBINE_AT, "part")
+        sums, biases, scales = (self._part(m, part, 32 * lanes, name) for name in ("sums", "bias", "scale"))
+        residual = Signal(8 * lanes, name="residual_part")
+        m.d.comb += residual.eq(self.residual.data[: 8 * core.dim].word_select(part_later, 8 * lanes))
+        for c in range(lanes):
             lane = m.submodules[f"requantize{c}"] = Shared("chanzi_requantize", Requantize())
-            bias = Mux(has["BIAS"], self.bias[32 * c : 32 * c + 32], 0)
-            scale = Mux(has["COLUMN_SCALE"], self.scale[32 * c : 32 * c + 32], desc.scale)
-            total = Signal(32, name=f"total_{c}")
-            m.d.comb += [lane.acc.eq(self.sums[32 * c : 32 * c + 32].as_signed()), lane.bias.eq(bias.as_signed())]
-            m.d.comb += [lane.scale.eq(scale), total.eq(self.sums[32 * c : 32 * c + 32] + bias)]
+            bias = Mux(has["BIAS"], biases[32 * c : 32 * c + 32], 0)
+            scale = Mux(has["COLUMN_SCALE"], scales[32 * c : 32 * c + 32], desc.scale)
+            m.d.comb += [lane.acc.eq(sums[32 * c : 32 * c + 32].as_signed()), lane.bias.eq(bias.as_signed())]
+            m.d.comb += lane.scale.eq(scale)
             m.d.comb += [getattr(lane, name).eq(value) for name, value in late.items()]
-            totals.append(total)
             byte = self._table(m, c, lane.out, table_now)
             firsts.append(byte)
             combine = m.submodules[f"combine{c}"] = Shared("chanzi_combine", Combine())
-            r = self.residual.data[8 * c : 8 * c + 8]
+            r = residual[8 * c : 8 * c + 8]
             m.d.comb += combine.x.eq(Mux(signs["mid_signed"], byte.as_signed(), byte.as_unsigned()))
             m.d.comb += combine.r.eq(Mux(signs["res_signed"], r.as_signed(), r.as_unsigned()))
             m.d.comb += [getattr(combine, name).eq(value) for name, value in constants.items()]
             outs.append(combine.out)
         plain = delay(m, Cat(firsts), COMBINE_LATENCY, "plain")
         result = Mux(then(WRITE_LATENCY, "second", seconds), Cat(outs), plain)
-        self._write(m, (raw, word, at), (busy, job.columns), totals, result)
+        self._write(m, (raw, word, at), (busy, job.columns), has["BIAS"], Cat(*[result] * parts))
+
+    def _part(self, m: Module, part: Value, bits: int, name: str) -> Signal:
+        """Return the columns of a row whose turn it is."""
+        found = Signal(bits, name=f"{name}_part")
+        m.d.comb += found.eq(getattr(self, name).word_select(part, bits))
+        return found
 
     def _constants(self, m: Module) -> list[dict[str, Value]]:
         """Return what `combine_inputs` takes, of each slot; each has its own unit, for its inputs must stand still."""
@@ -239,15 +248,17 @@ class Drain(Component):
         m.d.comb += [table.word.eq(self.table_word), table.index.eq(index), table.on.eq(now[0]), table.slot.eq(now[1])]
         return table.byte
 
-    def _write(self, m: Module, where: tuple, row: tuple, totals: Sequence[Value], result: Value) -> None:
+    def _write(self, m: Module, where: tuple, row: tuple, has_bias: Value, result: Value) -> None:
         core = self.core
-        D, W = core.dim, core.port_bytes
+        D, W, lanes = core.dim, core.port_bytes, core.row_lanes
         raw, word, at = where
         busy, columns = row
-        chosen = Signal(8 * W)
-        sums = Cat(totals)
-        padded = Cat(sums, Signal(max(1, 4 * 8 * W - len(sums))))
-        m.d.comb += chosen.eq(padded.word_select(word, 8 * W))
+        chosen, sums, biases = Signal(8 * W), Signal(8 * W, name="raw_sums"), Signal(8 * W, name="raw_biases")
+        for found, given in ((sums, self.sums), (biases, self.bias)):
+            padded = Cat(given, Const(0, max(1, 4 * 8 * W - len(given))))
+            m.d.comb += found.eq(padded.word_select(word[:2], 8 * W))
+        for i in range(0, 8 * W, 32):
+            m.d.comb += chosen[i : i + 32].eq(sums[i : i + 32] + Mux(has_bias, biases[i : i + 32], 0))
         # int32 rows wait in a small memory, for the write port is the bytes' in their order
         store = m.submodules.raw_words = Memory(shape=8 * W, depth=32, init=[])
         write, read = store.write_port(), store.read_port(domain="comb")
@@ -260,11 +271,13 @@ class Drain(Component):
         shift = W.bit_length() - 1
         m.d.comb += n_bytes.eq(Mux(raw, 4 * columns - (word << shift), columns))
         late_bytes = delay(m, n_bytes, WRITE_LATENCY, "write_bytes")
+        part = delay(m, word, WRITE_LATENCY, "write_part")
+        mine = [then[0] | (part == j // lanes) for j in range(W)]
         m.d.comb += [
             self.result.en.eq(then[1]),
             self.result.addr.eq(delay(m, at, WRITE_LATENCY, "write_addr")),
             self.result.data.eq(Mux(then[0], read.data, result)),
-            self.result.mask.eq(Cat(late_bytes > j for j in range(W))),
+            self.result.mask.eq(Cat((late_bytes > j) & mine[j] for j in range(W))),
         ]
 
 

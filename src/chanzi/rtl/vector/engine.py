@@ -11,7 +11,7 @@ from chanzi.isa.vector_cycles import MAX_SHARE
 from chanzi.rtl.descriptor import address_bits, coordinate_bits, vec_layout
 from chanzi.rtl.lane import CONSTANTS_LATENCY, delay
 from chanzi.rtl.ports import READ_LATENCY, engine_port, least, read_port, write_port
-from chanzi.rtl.vector.lanes import OUT_LATENCY, SUM_LATENCY, TAP_BITS, Lanes, step_layout
+from chanzi.rtl.vector.lanes import OUT_LATENCY, SUM_LATENCY, TAP_BITS, Lanes, part_bits, part_of, step_layout
 from chanzi.rtl.vector.softmax import Softmax
 
 STEP_LATENCY = 1 + READ_LATENCY
@@ -84,6 +84,9 @@ class VectorEngine(Component):
             if name == "second":  # one byte for all channels, which may lie inside an atom
                 skip = delay(m, later[: (atom - 1).bit_length()], READ_LATENCY, "skip")
                 m.d.comb += port.addr.eq(later[:AB] & ~(atom - 1))
+                if part_bits(self.core):
+                    own = port.data[: 8 * atom].word_select(part_of(self.core, skip), 8 * self.core.lanes)
+                    m.d.comb += lanes.second[: 8 * self.core.lanes].eq(own)
                 m.d.comb += lanes.second[:8].eq(port.data[: 8 * atom].word_select(skip, 8))
 
     def _state(self, m: Module) -> None:
@@ -211,7 +214,9 @@ class VectorEngine(Component):
             bits = (W - 1).bit_length()
             offset = (self.block << 2) + (word << bits)
             with m.If(stage == 2):
-                m.d.comb += left.eq(Mux(channels > core.lanes, core.lanes, channels))
+                within = self._within()
+                few = Mux(channels > core.lanes, core.lanes, channels)
+                m.d.comb += left.eq(few if within is None else few + within)
             with m.Else():
                 m.d.comb += left.eq((channels << 2) - (word << bits))
             m.d.comb += loads.eq(1)
@@ -225,7 +230,7 @@ class VectorEngine(Component):
                     m.d.comb += [address.eq(d.scale_base + offset), self.step.load_scale.eq(1)]
                     m.d.comb += ends.eq(word == words - 1)
                 with m.Case(2):
-                    m.d.comb += [address.eq(weight_at), self.step.load_weight.eq(1)]
+                    m.d.comb += [address.eq(weight_at & ~(core.atom_bytes - 1)), self.step.load_weight.eq(1)]
                     m.d.sync += [weight_at.eq(weight_at + d.channels), tap_x.eq(tap_x + 1)]
                     with m.If(tap_x == self.taps_x - 1):
                         m.d.sync += [tap_x.eq(0), tap_y.eq(tap_y + 1)]
@@ -241,6 +246,11 @@ class VectorEngine(Component):
             m.d.comb += done.eq(1)
         self.divided = Signal()
         m.d.comb += self.parameters_done.eq(self.parameter & done & self.scanned & self.divided)
+
+    def _within(self) -> Value | None:
+        """Return the bytes from an atom's first channel to the block's; None where blocks are whole atoms."""
+        bits = (self.core.atom_bytes - 1).bit_length()
+        return self.block[:bits] if part_bits(self.core) else None
 
     def _divide(self, m: Module) -> None:
         """Find x_step / tap_x_step and the outputs that share a word by subtracting, for taps_x + 2 cycles."""
@@ -296,13 +306,14 @@ class VectorEngine(Component):
         line_address = Mux(self.clamps & (at_tap.line >= d.height), d.bottom - d.line_stride, at_tap.address)
         line_address = Mux(self.clamps & (at_tap.line < 0), d.base, line_address)
         operand, from_second = Signal(AB), Signal(AB)
-        m.d.comb += operand.eq(line_address + nearest + self.block)
+        m.d.comb += operand.eq(line_address + nearest + (self.block & ~(core.atom_bytes - 1)))
         scalar = (d.flags & VecFlag.SCALAR) != 0
         m.d.comb += from_second.eq(second + Mux(scalar, 0, self.block))
         two = (d.kind == VecKind.ADD) | (d.kind == VecKind.MUL)
         channels = Signal(signed(AB + 2))
         m.d.comb += channels.eq(d.channels - self.block)
-        of_pixel, _ = least(core.lanes, channels)
+        few, _ = least(core.lanes, channels)
+        of_pixel = few + within if (within := self._within()) is not None else few  # from the atom's first byte on
         m.d.comb += [
             self.read["operand"].eq(operand | ((walks & reads) << AB)),
             self.need["operand"].eq(of_pixel),
@@ -315,15 +326,18 @@ class VectorEngine(Component):
             step.shift.eq(walks & fresh & (phase == 0)),
             step.low_age.eq(low_age),
             step.emit.eq(walks & emits),
-            step.out.eq(out + self.block),
+            step.out.eq(out + (self.block & ~(core.atom_bytes - 1))),
         ]
         for k in range(core.taps_per_lane):
             tx = Signal(20, name=f"tap_{k}")
             m.d.comb += tx.eq(phase + low_tap + k * self.stride)
             m.d.comb += step.taps[k].eq((tx < self.taps_x) & (low_age + k < self.share))
             m.d.comb += step.weights[k].eq(row + tx)
-        for lane in range(core.lanes):
-            m.d.comb += step.mask[lane].eq(self.block + lane < d.channels)
+        low = ~(core.atom_bytes - 1)
+        m.d.comb += step.part.eq(part_of(core, self.block))
+        for byte in range(max(core.lanes, core.atom_bytes)):
+            mine = byte // core.lanes == step.part if part_bits(core) else 1
+            m.d.comb += step.mask[byte].eq(mine & ((self.block & low) + byte < d.channels))
         with m.If(walks):
             m.d.sync += fresh.eq(ends)
             with m.If(~ends):

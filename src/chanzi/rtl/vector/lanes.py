@@ -31,6 +31,17 @@ OUT_LATENCY = SUM_LATENCY + LANE_LATENCY + 2
 TAP_BITS = (MAX_WEIGHT_TAPS - 1).bit_length()
 
 
+def part_bits(core: Core) -> int:
+    """Return the bits of an address that name a block of channels within an atom; 0 where blocks are whole atoms."""
+    return max(0, (core.atom_bytes // core.lanes).bit_length() - 1) if core.lanes < core.atom_bytes else 0
+
+
+def part_of(core: Core, address: Value) -> Value:
+    """Return which block of channels within its atom an address names."""
+    low = (core.lanes - 1).bit_length()
+    return address[low : low + part_bits(core)]
+
+
 def step_layout(core: Core) -> data.StructLayout:
     """Return what the walk says of each cycle, READ_LATENCY cycles before the word it asked for."""
     return data.StructLayout(
@@ -43,7 +54,8 @@ def step_layout(core: Core) -> data.StructLayout:
             "weights": data.ArrayLayout(TAP_BITS, core.taps_per_lane),
             "emit": unsigned(1),
             "out": unsigned(address_bits(core)),
-            "mask": unsigned(core.lanes),
+            "part": unsigned(part_bits(core)),  # of the atom, where lanes are fewer than its bytes
+            "mask": unsigned(max(core.lanes, core.atom_bytes)),
             "load_bias": unsigned(1),
             "load_scale": unsigned(1),
             "load_weight": unsigned(1),
@@ -98,7 +110,7 @@ class Lanes(Component):
         for lane in range(core.lanes):
             total, value = self._sum(m, lane, steps)
             result.append(self._finish(m, lane, total, value, combines[lane], requantizes[lane]))
-        m.d.sync += self.data.eq(Cat(*result))
+        m.d.sync += self.data.eq(Cat(*result * max(1, core.atom_bytes // core.lanes)))
         last = steps[-1]
         m.d.comb += [
             self.addr.eq(delay(m, last.out, LANE_LATENCY + 2, "out_addr")),
@@ -159,7 +171,8 @@ class Lanes(Component):
                         m.d.sync += target[8 * W * part : 8 * W * (part + 1)].eq(word)
         weights = m.submodules.weights = Memory(shape=unsigned(8 * lanes), depth=MAX_WEIGHT_TAPS, init=[])
         write = weights.write_port()
-        m.d.comb += [write.addr.eq(s.word), write.data.eq(self.params[: 8 * lanes]), write.en.eq(s.load_weight)]
+        own = self.params.word_select(s.part, 8 * lanes) if part_bits(core) else self.params[: 8 * lanes]
+        m.d.comb += [write.addr.eq(s.word), write.data.eq(own), write.en.eq(s.load_weight)]
         self._weights = []
         for k in range(core.taps_per_lane):
             port = weights.read_port(domain="comb")
@@ -172,7 +185,8 @@ class Lanes(Component):
         """Return the oldest accumulator and the operand's value, SUM_LATENCY cycles after the word."""
         core, d = self.core, self.desc
         name = f"lane_{lane}_"
-        byte = self.operand.word_select(lane, 8)
+        atom = self.operand.word_select(self.step.part, 8 * core.lanes) if part_bits(core) else self.operand
+        byte = atom.word_select(lane, 8)
         exists = self.step.read  # windows hold whole pixels
         value, there = Signal(signed(9), name=name + "value", reset_less=True), Signal(name=name + "there")
         stored = Cat(byte, byte[7] & d.signed[0]).as_signed()
