@@ -44,7 +44,7 @@ class Tally:
 
 
 def hardware_chips() -> dict[str, Chip]:
-    """Return small chips of sides 4, 8 and 16 that differ in ports, beats, pace, cores and queues."""
+    """Return small chips of sides 4, 8 and 16 that differ in ports, beats, pace, cores, queues and lanes."""
 
     def chip(name: str, dim: int, port: int, beat: int, cores: int, rate: int, **core: int) -> Chip:
         pad = Scratchpad(bytes=32 << 10, banks=32)
@@ -52,13 +52,16 @@ def hardware_chips() -> dict[str, Chip]:
             name=name,
             clock_hz=100_000_000,
             cores=cores,
-            core=Core(dim=dim, port_bytes=port, lanes=dim, scratchpad=pad, code_instructions=256, **core),
+            core=Core(
+                **{"dim": dim, "port_bytes": port, "lanes": dim, "code_instructions": 256} | core, scratchpad=pad
+            ),
             dram=Dram(bytes_per_s=rate, beat_bytes=beat, latency_ns=120.0),
         )
 
     chips = (
         chip("d4", 4, 4, 4, 1, 400_000_000),
         chip("d8", 8, 16, 8, 1, 500_000_000, queue_depth=2, issue_cycles=3),
+        chip("d8e", 8, 8, 8, 1, 400_000_000, lanes=4, epilogue_lanes=2),
         chip("d8x2", 8, 8, 8, 2, 1_000_000_000),
         chip("d16", 16, 16, 16, 1, 1_600_000_000),
     )

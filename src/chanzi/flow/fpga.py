@@ -132,10 +132,10 @@ def synthesize_top(top: Any, *, name: str, tell: Tell = lambda _: None) -> Path:
         yosys is missing, or refuses the design.
     """
     from chanzi.flow.synth import rtlil_texts
-    from chanzi.rtl.sram import CODE_MODEL, SRAM_MODEL
+    from chanzi.rtl.sram import CODE_BLOCKS, SRAM_MODEL
 
     texts = rtlil_texts(top, name)
-    memories = SRAM_MODEL + CODE_MODEL
+    memories = SRAM_MODEL.replace("module chanzi_sram", "(* keep_hierarchy *) module chanzi_sram") + CODE_BLOCKS
     job = (Path(__file__).parent / "fpga_job.py").read_text()
     parts = [*sorted(f"{n}\0{t}" for n, t in texts.items()), memories, job, _installed("pyosys"), _VERSION]
     target = cache_dir() / "fpga" / f"synth-{_hash(parts)}"

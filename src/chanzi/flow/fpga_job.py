@@ -6,6 +6,7 @@ Shared modules are mapped once and flattened afterwards. Each stage is a line on
 import json
 import os
 import sys
+from itertools import pairwise
 from pathlib import Path
 
 STAGES = ("begin", "coarse", "map_ram", "map_ffram", "map_gates", "map_ffs", "map_luts", "map_cells", "check")
@@ -32,12 +33,11 @@ def work(job: dict, tell: int) -> None:
     for name in job["shared"]:
         run(f"setattr -mod -set keep_hierarchy 1 {name}")
     run(f"hierarchy -top {job['top']}")
-    for stage, following in zip(STAGES, STAGES[1:], strict=False):
+    for stage, following in pairwise(STAGES):
         say(f"synthesis, {stage}")
         run(f"synth_ecp5 -no-rw-check -top {job['top']} -run {stage}:{following}")
     say("flattening")
-    for name in job["shared"]:
-        run(f"setattr -mod -unset keep_hierarchy {name}")
+    run("setattr -mod -unset keep_hierarchy *")
     run("tee -q -o modules.json stat -json")
     run("flatten")
     run("opt_clean -purge")

@@ -6,9 +6,9 @@ the compiler plans with them. All figures are clock cycles of the core.
 Array. Tiles are taken columns outermost, rows innermost. Feeding tile t takes
 ``feed_t = max(K, row words * rows of A, row words * rows of B, parameter words)`` cycles: K bytes enter each edge cell,
 while one port a side brings words of W bytes to all edge cells in turn. Sums are complete `array_latency` cycles after
-the last byte went in; the drain then takes one row in `turns` cycles (one for each `epilogue_lanes` columns; RAW has four
-bytes a column, and one for each word) while the next tile is fed. All columns of a row leave together, so a tile's first
-column may not overwrite its shadow before the last one is complete: tiles that drain follow each other every
+the last byte went in; the drain then takes one row in `turns` cycles (one for each `epilogue_lanes` columns; RAW has
+four bytes a column, and one for each word) while the next tile is fed. All columns of a row leave together, so a tile's
+first column may not overwrite its shadow before the last one is complete: tiles that drain follow each other every
 ``max(feed_t, spacing_{t-1})`` cycles, spacing = rows * turns + max(0, D - rows - turns + 1). At most two DOTs are under
 way.
 

@@ -86,7 +86,9 @@ def to_dict(placed: Placed) -> dict[str, Any]:
             "from": first,
             "to": last,
             "ns": round(sum(hop.ns for hop in placed.path), 3),
-            "hops": [{"kind": hop.kind, "ns": round(hop.ns, 3), "at": place_of(hop.net or hop.cell)} for hop in placed.path],
+            "hops": [
+                {"kind": hop.kind, "ns": round(hop.ns, 3), "at": place_of(hop.net or hop.cell)} for hop in placed.path
+            ],
         },
     }  # fmt: skip
 

@@ -10,7 +10,7 @@ from amaranth.lib.wiring import Component, In, Out
 from chanzi.chip.chip import Chip
 from chanzi.isa.fields import Engine
 
-CONTROL, STATUS, CYCLES = 0x000, 0x004, 0x008
+CONTROL, STATUS, CYCLES, SHAPE = 0x000, 0x004, 0x008, 0x014
 REGISTERS = (
     (CONTROL, "CONTROL", "write 1: all cores start their code at instruction 0"),
     (
@@ -21,7 +21,7 @@ REGISTERS = (
     (CYCLES, "CYCLES_LOW", "cycles of the run, of the core that took longest"),
     (CYCLES + 4, "CYCLES_HIGH", "its upper half"),
     (0x010, "IDENTITY", "0x43484E5A"),
-    (0x014, "SHAPE", "bits 0-15 array side, 16-23 cores"),
+    (SHAPE, "SHAPE", "bits 0-15 array side, 16-23 cores"),
 )
 CORE_REGISTERS = (
     (0x00, "STATUS", "bit 0 runs, bit 1 ended, bits 8-15 error code"),

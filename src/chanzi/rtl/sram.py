@@ -33,6 +33,28 @@ module chanzi_code #(parameter DEPTH = 256, parameter ADDR = 8) (
 endmodule
 """
 
+CODE_BLOCKS = """\
+// Instruction memory as block RAMs of 32 bits, side by side.
+(* keep_hierarchy *) module chanzi_code_word #(parameter DEPTH = 256, parameter ADDR = 8) (
+    input wire clk, input wire we, input wire [ADDR-1:0] waddr, input wire [31:0] wdata,
+    input wire [ADDR-1:0] raddr, output reg [31:0] rdata);
+  reg [31:0] mem [0:DEPTH-1];
+  always @(posedge clk) begin
+    if (we) mem[waddr] <= wdata;
+    rdata <= mem[raddr];
+  end
+endmodule
+module chanzi_code #(parameter DEPTH = 256, parameter ADDR = 8) (
+    input wire clk, input wire we, input wire [ADDR+5:0] waddr, input wire [31:0] wdata,
+    input wire [ADDR-1:0] raddr, output wire [2047:0] rdata);
+  genvar i;
+  for (i = 0; i < 64; i = i + 1) begin : word
+    chanzi_code_word #(.DEPTH(DEPTH), .ADDR(ADDR)) memory (.clk(clk), .we(we && waddr[5:0] == i),
+        .waddr(waddr[ADDR+5:6]), .wdata(wdata), .raddr(raddr), .rdata(rdata[32*i +: 32]));
+  end
+endmodule
+"""
+
 
 def scratchpad_model(reads: int, writes: int) -> str:
     """Return a behavioural scratchpad of so many ports, for simulation of cores with thousands of banks.

@@ -1,7 +1,8 @@
 """A `CompiledModel` run step by step: bytes to a simulated chip, floats to ONNX Runtime, frames kept apart."""
 
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import partial
 from importlib import import_module
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -11,7 +12,7 @@ import numpy.typing as npt
 from chanzi.errors import RunError
 from chanzi.graph.ops import ByteArray
 from chanzi.program.model import Binding, ChipStep, CompiledModel, HostStep
-from chanzi.program.program import Port
+from chanzi.program.program import Compiled, Port
 from chanzi.runtime.host import HostRunner
 from chanzi.runtime.quantize import dequantize, quantize
 
@@ -27,19 +28,34 @@ SIMULATORS = {"fast": "chanzi.sim.fast", "reference": "chanzi.sim.reference", "r
 class Executor:
     """Runs frames of a compiled network; simulators and host sessions are made on the first run and kept.
 
+    Parameters
+    ----------
+    model : CompiledModel
+    sim : {'fast', 'reference', 'rtl'}
+    waveform : Waveform, optional
+    machine : callable, optional
+        Makes the machine of a compiled segment, in the place of a simulator: a board.
+
     Attributes
     ----------
     host_seconds : dict of str to float
         Of each host step, for all frames of the last run.
     """
 
-    def __init__(self, model: CompiledModel, sim: Sim = "fast", waveform: "Waveform | None" = None) -> None:
+    def __init__(
+        self,
+        model: CompiledModel,
+        sim: Sim = "fast",
+        waveform: "Waveform | None" = None,
+        machine: Callable[[Compiled], Any] | None = None,
+    ) -> None:
         if sim not in SIMULATORS:
             raise RunError(f"no simulator '{sim}'", hint="known: " + ", ".join(SIMULATORS))
         self.model = model
         self.host_seconds: dict[str, float] = {}
         self._sim = sim
         self._options = {"waveform": waveform} if sim == "rtl" else {}
+        self._machine = machine
         self._machines: dict[int, Any] = {}
         self._hosts: dict[int, HostRunner] = {}
 
@@ -96,9 +112,8 @@ class Executor:
 
     def _on_chip(self, i: int, step: ChipStep, frames: list[Values]) -> None:
         if i not in self._machines:
-            self._machines[i] = import_module(SIMULATORS[self._sim]).Simulator(
-                self.model.compiled(step), **self._options
-            )
+            make = self._machine or partial(import_module(SIMULATORS[self._sim]).Simulator, **self._options)
+            self._machines[i] = make(self.model.compiled(step))
         ports = {port.name: port for port in (*step.segment.inputs, *step.segment.outputs)}
         maps = [{b.port: to_port(frame[b.tensor], b, ports[b.port]) for b in step.inputs} for frame in frames]
         for frame, result in zip(frames, self._machines[i].run(maps), strict=True):

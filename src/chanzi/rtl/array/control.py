@@ -31,8 +31,8 @@ def job_layout(core: Core) -> data.StructLayout:
 def epilogue_turns(core: Core, columns: Any) -> Any:
     """Return in how many cycles the epilogue takes a row of so many columns: ``columns / row_lanes``, rounded up."""
     turns: Any = 1
-    for least in range(core.row_lanes, core.dim, core.row_lanes):
-        turns = turns + (columns > least)
+    for full in range(core.row_lanes, core.dim, core.row_lanes):
+        turns = turns + (columns > full)
     return turns
 
 

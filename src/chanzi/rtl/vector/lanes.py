@@ -68,8 +68,8 @@ def step_layout(core: Core) -> data.StructLayout:
 class Lanes(Component):
     """Takes a step and the words it asked for in one cycle; bytes leave OUT_LATENCY cycles after an `emit`.
 
-    `desc` is new in the cycle after `begin` and stands still while an instruction is under way. Each lane keeps MAX_SHARE accumulators by age: 0 is that of
-    the newest output, `oldest` that of the output which leaves.
+    `desc` is new in the cycle after `begin` and stands still while an instruction is under way. Each lane keeps
+    MAX_SHARE accumulators by age: 0 is that of the newest output, `oldest` that of the output which leaves.
     """
 
     def __init__(self, core: Core) -> None:
