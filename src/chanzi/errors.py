@@ -69,6 +69,10 @@ class DriveError(ChanziError):
     """A world, a rig or a drive that is not to be had."""
 
 
+class LoopError(ChanziError):
+    """A run of the data engine that cannot begin, or cannot go on."""
+
+
 def did_you_mean(word: str, known: Iterable[str]) -> str:
     """Return ``"did you mean 'x'?"`` for the nearest of `known`, or the list of all of them."""
     names = sorted(known)

@@ -1,0 +1,45 @@
+"""Units for tests of who performs them: some are well, some end or stop their worker until a file says otherwise."""
+
+import os
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import ClassVar
+
+from chanzi.drive.engine.work import Made, Work, canonical
+from chanzi.errors import RunError
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Add(Work):
+    """Adds what it reads to `n`; `how` may be 'well', 'dies once', 'dies', 'hangs once', 'mistake' or 'bug'."""
+
+    kind: ClassVar[str] = "add"
+    patience_s: ClassVar[float] = 3.0
+    n: int
+    reads: tuple[str, ...] = ()
+    how: str = "well"
+    mark: str = ""
+
+    @property
+    def name(self) -> str:
+        return str(self.n)
+
+    def inputs(self) -> tuple[str, ...]:
+        return self.reads
+
+    def perform(self, read) -> Made:
+        first = False
+        if self.mark:
+            first = not Path(self.mark).exists()
+            Path(self.mark).touch()
+        if self.how == "dies" or (self.how == "dies once" and first):
+            os._exit(9)
+        if self.how == "hangs once" and first:
+            time.sleep(600)
+        if self.how == "mistake":
+            raise RunError("nothing to add", hint="give it something")
+        if self.how == "bug":
+            raise KeyError("no such thing")
+        total = self.n + sum(int(read(sha)) for sha in self.reads)
+        return Made(values=canonical(total), files=(("sum", str(total).encode()),))
