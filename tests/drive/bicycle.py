@@ -1,4 +1,4 @@
-"""A car and a road of the tests' own: a bicycle about its rear axle in steps of 5 ms, and paths as a judge sees them."""
+"""A car and a road of the tests' own: a bicycle about its rear axle, and paths as a judge sees them."""
 
 import math
 

@@ -54,7 +54,7 @@ def steer_rad(path_m: npt.NDArray[np.floating], speed_m_s: float, vehicle: Vehic
     speed_m_s : float
     """
     look = min(max(tuning.look_s * speed_m_s, tuning.least_look_m), tuning.most_look_m)
-    points = np.asarray(path_m, np.float64) + (vehicle.wheelbase_m / 2, 0.0)
+    points = np.asarray(path_m, np.float64) + np.array([vehicle.wheelbase_m / 2, 0.0])
     goal = _at_distance(points, look)
     reach = math.hypot(*goal)
     if reach < 1e-3:
@@ -66,7 +66,7 @@ def steer_rad(path_m: npt.NDArray[np.floating], speed_m_s: float, vehicle: Vehic
 
 
 def _at_distance(points_m: npt.NDArray[np.float64], distance_m: float) -> npt.NDArray[np.float64]:
-    """Return the first point of a line, from its nearest on, that is so far from the origin; its end goes on straight."""
+    """Return the first point of a line, from its nearest on, that is so far from the origin; it ends straight."""
     away = np.hypot(*points_m.T)
     nearest = int(away.argmin())
     beyond = np.flatnonzero(away[nearest:] >= distance_m)

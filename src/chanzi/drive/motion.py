@@ -1,4 +1,4 @@
-"""Where the car has gone since a picture was taken: a kinematic bicycle about the car's centre, and changes of frame."""
+"""Where the car has gone since a picture was taken: a kinematic bicycle about its centre, and changes of frame."""
 
 import math
 from dataclasses import dataclass
@@ -52,7 +52,7 @@ def advance(motion: Motion, control: Control, vehicle: Vehicle, seconds: float) 
 def seen_from(points_m: npt.NDArray[np.floating], then: Motion, now: Motion) -> npt.NDArray[np.float64]:
     """Return points (N, 2) that were given in the car's frame `then` in the car's frame `now`."""
     points = np.asarray(points_m, np.float64) @ _turn(then.heading_rad).T
-    moved = points + (then.x_m - now.x_m, then.y_m - now.y_m)
+    moved = points + np.array([then.x_m - now.x_m, then.y_m - now.y_m])
     return moved @ _turn(now.heading_rad)
 
 

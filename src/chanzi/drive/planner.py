@@ -198,7 +198,8 @@ def cells_m() -> Points:
     """Return the middles of the grid's cells, (GRID_ROWS, GRID_COLUMNS, 2)."""
     x = (np.arange(GRID_ROWS) + 0.5) * GRID_CELL_M
     y = (GRID_COLUMNS / 2 - np.arange(GRID_COLUMNS) - 0.5) * GRID_CELL_M
-    return np.stack(np.meshgrid(x, y, indexing="ij"), axis=-1)
+    grid: Points = np.stack(np.meshgrid(x, y, indexing="ij"), axis=-1).astype(np.float64)
+    return grid
 
 
 def gap_m(path_m: Points, occupancy: npt.NDArray[np.floating], vehicle: Vehicle, limits: Limits) -> float:
