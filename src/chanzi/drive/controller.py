@@ -189,9 +189,11 @@ class Driver:
         self.plan = stop_plan(self.plan, why)
         return self.plan
 
-    def tick(self, tick_s: float) -> Control:
-        """Return the control of the next tick, and reckon with having given it."""
-        if self.plan is None:
+    def tick(self, tick_s: float, instead: Control | None = None) -> Control:
+        """Return the control of the next tick, and reckon with having given it, or another driver's in its place."""
+        if instead is not None:
+            given = held(instead, self.vehicle)
+        elif self.plan is None:
             given = held(Control(acceleration_m_s2=-self._now.speed_m_s / RESPONSE_S), self.vehicle)
         else:
             if not self.plan.stop and self._time_s - self._plan_time_s > self.tuning.patience_s + 1e-9:
