@@ -1,0 +1,74 @@
+"""``chanzi drive`` in process, in a world that wants nothing installed."""
+
+import json
+import sys
+from pathlib import Path
+
+import pytest
+
+from chanzi.cli.app import make_app
+from chanzi.cli.guard import guarded
+from chanzi.drive.world import registry
+
+sys.path.insert(0, str(Path(__file__).parents[1] / "drive"))
+
+import ring
+
+
+class RingWorld(ring.Ring):
+    """The tests' ring as a world with options."""
+
+    def __init__(self, *, cameras: int = 1, frame_s: float = 0.1, traffic: int = 0) -> None:
+        super().__init__(cameras=cameras, frame_s=frame_s, obstacle_rad=1.0 if traffic else None)
+
+
+@pytest.fixture
+def command(capsys, tmp_path, monkeypatch):
+    entry = registry._Entry(place="chanzi.nowhere:RingWorld", detail="scenario", needs="nothing")
+    monkeypatch.setattr(registry, "_WORLDS", {"ring": entry})
+    module = type(sys)("chanzi.nowhere")
+    module.RingWorld = RingWorld
+    monkeypatch.setitem(sys.modules, "chanzi.nowhere", module)
+    monkeypatch.chdir(tmp_path)
+
+    def call(*tokens):
+        code = guarded(make_app(), ["drive", "--sim", "ring", *map(str, tokens)])
+        out, err = capsys.readouterr()
+        return code, out, err
+
+    return call
+
+
+def test_drive_prints_what_the_episodes_come_to(command):
+    code, out, _ = command("-n", 2, "--seconds", 3, "--backend", "truth")
+    assert code == 0
+    for word in ("route completion", "collisions an episode", "off road", "light to steering"):
+        assert word in out
+
+
+def test_drive_json_is_the_same_for_the_same_seed(command):
+    code, out, _ = command("-n", 2, "--seconds", 3, "--seed", 5, "--json", "--backend", "truth", "--latency-ms", 50)
+    assert code == 0
+    found = json.loads(out)
+    assert [e["seed"] for e in found["episodes"]] == [5, 6]
+    assert found["total"]["latency"]["mean_s"] == pytest.approx(0.08)  # 70 ms, and the next tick of 20
+    assert (
+        json.loads(command("-n", 2, "--seconds", 3, "--seed", 5, "--json", "--backend", "truth", "--latency-ms", 50)[1])
+        == found
+    )
+
+
+@pytest.mark.parametrize(
+    ("tokens", "says"),
+    [
+        (("-n", "0"), "0 episodes"),
+        (("--fps", "0"), "frames a second"),
+        (("--jobs", "0"), "0 jobs"),
+        (("--traffic", "0.5", "--scenario", "x"), "no option 'scenario'"),
+    ],
+)
+def test_a_mistake_is_one_line(command, tokens, says):
+    code, _, err = command(*tokens)
+    assert code == 2
+    assert says in err
+    assert err.count("\n") == 1
