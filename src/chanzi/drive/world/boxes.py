@@ -3,6 +3,8 @@
 import numpy as np
 import numpy.typing as npt
 
+_ALONG, _ACROSS = np.array([0.5, 0.5, -0.5, -0.5]), np.array([0.5, -0.5, -0.5, 0.5])
+
 
 def corners(boxes: npt.NDArray[np.floating]) -> npt.NDArray[np.float64]:
     """Return the corners (N, 4, 2) of rectangles (N, 5 or more): x, y, heading, length, width.
@@ -10,10 +12,12 @@ def corners(boxes: npt.NDArray[np.floating]) -> npt.NDArray[np.float64]:
     In the order front left, front right, rear right, rear left.
     """
     boxes = np.asarray(boxes, np.float64)
-    along = boxes[:, 3, None] / 2 * np.array([1.0, 1.0, -1.0, -1.0])
-    across = boxes[:, 4, None] / 2 * np.array([1.0, -1.0, -1.0, 1.0])
+    along, across = boxes[:, 3, None] * _ALONG, boxes[:, 4, None] * _ACROSS
     c, s = np.cos(boxes[:, 2, None]), np.sin(boxes[:, 2, None])
-    return np.stack([boxes[:, 0, None] + c * along - s * across, boxes[:, 1, None] + s * along + c * across], axis=-1)
+    points = np.empty((len(boxes), 4, 2))
+    points[..., 0] = boxes[:, 0, None] + c * along - s * across
+    points[..., 1] = boxes[:, 1, None] + s * along + c * across
+    return points
 
 
 def gaps(box: npt.NDArray[np.floating], others: npt.NDArray[np.floating]) -> npt.NDArray[np.float64]:

@@ -15,8 +15,8 @@ from chanzi.drive.world.road import Lane, Line, Points
 ROAD, PAINT, KERB, GRAIN = range(4)
 """Channels of a sheet: coverage by asphalt, by white paint and by red kerb, 0 to 255, and grain round 128."""
 
-LEVELS = 5
-"""A sheet comes at full size and halved up to four times, for what is far away."""
+LEVELS = 4
+"""A sheet comes at full size and halved up to three times, for what is far away."""
 
 MARGIN_M = 120.0
 """Grass that a sheet holds round the roads; beyond it the ground has no grain."""

@@ -20,9 +20,9 @@ from chanzi.drive.world.highway_scenarios import SCENARIOS, Scenario
 from chanzi.drive.world.look import Look
 from chanzi.drive.world.painter import Painter
 from chanzi.drive.world.road import Lane
-from chanzi.drive.world.solids import PAINTS, Scenery, solid_box
+from chanzi.drive.world.solids import PAINTS, solid_box
 from chanzi.drive.world.top_view import paint_top_view
-from chanzi.drive.world.wayside import scatter
+from chanzi.drive.world.wayside import Scenery, scatter
 from chanzi.errors import DriveError, did_you_mean
 
 _DECISION_TICKS = 3
@@ -164,16 +164,14 @@ class HighwayWorld:
     def _judge(self) -> None:
         """Work out where the car stands, once a tick."""
         before = self._along
-        place = self._route.nearest(self._pose()[:2], about_m=before)
+        place = self._route.follow(self._pose()[:2], before)
         self._along, self._lateral = place.along_m, place.lateral_m
         gain = self._along - before
         if self._route.closed:
             gain = (gain + self._route.length_m / 2) % self._route.length_m - self._route.length_m / 2
         self._done_m += gain
-        self._boxes = self._nearby()
-        own = np.array([0.0, 0.0, 0.0, self.vehicle.length_m, self.vehicle.width_m])
-        self._nearest = float(gaps(own, self._boxes).min(initial=math.inf))
-        if self._nearest <= 0:
+        self._nearby: tuple[npt.NDArray[np.float64], list[RoadObject]] | None = None
+        if self._touching():
             self._ended = "crash"
         elif not self._ego.on_road:
             self._ended = "off road"
@@ -189,8 +187,29 @@ class HighwayWorld:
     def _others(self) -> list[RoadObject]:
         return [other for other in (*self._env.road.vehicles, *self._env.road.objects) if other is not self._ego]
 
-    def _nearby(self) -> npt.NDArray[np.float64]:
-        """Return what stands or drives nearby, (N, 7) as `Truth.vehicles`, nearest first; remember who is who."""
+    def _touching(self) -> bool:
+        """Whether the car touches another; most ticks need no more than the distances between middles."""
+        here = self._ego.position
+        return (
+            any(
+                math.hypot(other.position[0] - here[0], other.position[1] - here[1])
+                <= (other.diagonal + self._ego.diagonal) / 2
+                for other in self._others()
+            )
+            and self._gap_m() <= 0
+        )
+
+    def _gap_m(self) -> float:
+        own = np.array([0.0, 0.0, 0.0, self.vehicle.length_m, self.vehicle.width_m])
+        return float(gaps(own, self._neighbours()[0]).min(initial=math.inf))
+
+    def _neighbours(self) -> tuple[npt.NDArray[np.float64], list[RoadObject]]:
+        """Return what stands or drives nearby, (N, 7) as `Truth.vehicles`, nearest first, and who each is."""
+        if self._nearby is None:
+            self._nearby = self._look_round()
+        return self._nearby
+
+    def _look_round(self) -> tuple[npt.NDArray[np.float64], list[RoadObject]]:
         x, y, heading = self._pose()
         c, s = math.cos(heading), math.sin(heading)
         rows: list[tuple[float, ...]] = []
@@ -215,8 +234,7 @@ class HighwayWorld:
             )
             who.append(other)
         order = sorted(range(len(rows)), key=lambda k: math.hypot(rows[k][0], rows[k][1]))
-        self._who = [who[k] for k in order]
-        return np.array([rows[k] for k in order], np.float64).reshape(-1, 7)
+        return np.array([rows[k] for k in order], np.float64).reshape(-1, 7), [who[k] for k in order]
 
     def observe(self) -> Frame:
         """Return what the sensors see now; the frame's number is its time in whole frames."""
@@ -232,7 +250,7 @@ class HighwayWorld:
                     sun,
                     block=not isinstance(other, RoadVehicle),
                 )
-                for box, other in zip(self._boxes, self._who, strict=True)
+                for box, other in zip(*self._neighbours(), strict=True)
             ]
             images = tuple(self._painter.paint(k, pose, solids, self._scenery) for k in range(len(self.cameras)))
             for image in images:
@@ -260,7 +278,7 @@ class HighwayWorld:
         return Truth(
             path_m=(path @ np.array([[c, -s], [s, c]])).astype(np.float32),
             target_speed_m_s=self._careful_speed_m_s(),
-            vehicles=self._boxes.astype(np.float32),
+            vehicles=self._neighbours()[0].astype(np.float32),
             lateral_m=self._lateral,
             heading_rad=(turn + math.pi) % (2 * math.pi) - math.pi,
             curvature_1_m=float(self._route.curvature_1_m(self._along)),
@@ -270,7 +288,7 @@ class HighwayWorld:
         ahead = horizon_m()
         speed = min(self._scenario.limit_m_s, curve_speed_m_s(ahead, self._route.curvature_1_m(self._along + ahead)))
         half = self.vehicle.length_m / 2
-        for box, other in zip(self._boxes, self._who, strict=True):
+        for box, other in zip(*self._neighbours(), strict=True):
             place = self._route.nearest(turned_point(other.position), about_m=self._along + 30.0, within_m=45.0)
             gap = place.along_m - self._along
             if self._route.closed:
@@ -289,14 +307,15 @@ class HighwayWorld:
             distance_m=self._driven_m,
             progress=self._progress(),
             ended=self._ended,
-            nearest_m=self._nearest,
+            nearest_m=self._gap_m(),
         )
 
     def top_view(self, width: int, height: int) -> npt.NDArray[np.uint8]:
         """Return a picture (height, width, 3) from above; its height covers `TOP_VIEW_M`, the car looks up."""
-        paints = [self._paints.get(id(other), PAINTS[0]) for other in self._who]
+        boxes, who = self._neighbours()
+        paints = [self._paints.get(id(other), PAINTS[0]) for other in who]
         sheet = self._painter.ground.around(*self._pose()[:2])
-        return paint_top_view(width, height, sheet, self._pose(), self.vehicle, self._boxes, paints, self._look)
+        return paint_top_view(width, height, sheet, self._pose(), self.vehicle, boxes, paints, self._look)
 
     def close(self) -> None:
         """Give back what it holds."""

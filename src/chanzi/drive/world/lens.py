@@ -80,7 +80,9 @@ class Lens:
             deep = wide * depth / c.z_m
             level = min(LEVELS - 1, max(0, math.floor(math.log2(max(wide, 1.0)))))
             across = 1 if wide < 1 else 2
-            down = 2 ** min(3, max(0, math.ceil(math.log2(max(deep / 2**level, 1.0) / 1.5))))
+            # Few kinds, for each costs a call.
+            stretch = deep / 2**level
+            down = 1 if stretch < 2 else 3 if stretch < 5 else 8
             kinds.append((level, across, down))
         bands = []
         first = 0

@@ -16,6 +16,8 @@ Points = npt.NDArray[np.float64]
 
 ROUTE_STEP_M = 0.5
 _SMOOTH_M = 1.5
+_WALK_ON = 6
+"""Segments that `Route.follow` looks at after the best so far."""
 
 
 class Line(Enum):
@@ -164,12 +166,44 @@ class Route:
                 index = np.array([0 if middle < 0 else count - 1])
         start, step, length = self._ends[index], self._segments[index], self._lengths[index]
         offset = np.asarray(point_m, np.float64) - start
-        share = np.clip((offset * step).sum(axis=1) / length**2, 0.0, 1.0)
+        share = np.minimum(np.maximum((offset * step).sum(axis=1) / length**2, 0.0), 1.0)
         miss = offset - share[:, None] * step
         best = int(np.argmin((miss * miss).sum(axis=1)))
-        along = float(self.along_m[index[best]] + share[best] * length[best])
-        heading = self.heading_rad(along)
-        return Place(along, float(math.cos(heading) * miss[best, 1] - math.sin(heading) * miss[best, 0]))
+        return self._place(int(index[best]), float(share[best]), float(miss[best, 0]), float(miss[best, 1]))
+
+    def follow(self, point_m: tuple[float, float], from_m: float) -> Place:
+        """Return where a point stands that stood near `from_m` a moment ago: walks along the route, which is quick."""
+        count = len(self._lengths)
+        at = int(from_m / self.length_m * count)
+        best, best_miss = (0, 0.0, 0.0, 0.0), math.inf
+        for way in (1, -1):
+            segment, worse = at if way > 0 else at - 1, 0
+            while worse < _WALK_ON:
+                if self.closed:
+                    segment %= count
+                elif not 0 <= segment < count:
+                    break
+                x, y, dx, dy, length = self._walk[segment]
+                ahead, left = point_m[0] - x, point_m[1] - y
+                share = min(max((ahead * dx + left * dy) / (length * length), 0.0), 1.0)
+                miss_x, miss_y = ahead - share * dx, left - share * dy
+                miss = miss_x * miss_x + miss_y * miss_y
+                worse = 0 if miss < best_miss else worse + 1
+                if miss < best_miss:
+                    best, best_miss = (segment, share, miss_x, miss_y), miss
+                segment += way
+        if best_miss == math.inf:
+            return self.nearest(point_m)
+        return self._place(*best)
+
+    @cached_property
+    def _walk(self) -> list[tuple[float, ...]]:
+        return [tuple(row) for row in np.column_stack([self._ends[:-1], self._segments, self._lengths]).tolist()]
+
+    def _place(self, segment: int, share: float, miss_x: float, miss_y: float) -> Place:
+        dx, dy = self._segments[segment]
+        length = float(self._lengths[segment])
+        return Place(float(self.along_m[segment]) + share * length, float(dx * miss_y - dy * miss_x) / length)
 
 
 def _wrapped(angle_rad: float) -> float:

@@ -1,11 +1,14 @@
-"""Things that stand on the ground, as faces to be painted: vehicles, blocks, posts, trees."""
+"""Vehicles, and blocks on the road, as faces to be painted."""
 
+import functools
+import math
 from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 
-from chanzi.drive.world.light import brightness, lamps
+from chanzi.drive.world.boxes import corners
+from chanzi.drive.world.light import lamps
 from chanzi.drive.world.look import Colour, Look
 
 CAR_HEIGHT_M = 1.42
@@ -40,11 +43,14 @@ class Solid:
     ----------
     place_m : float64 (2,)
         Its middle on the ground.
-    reach_m : float
-        No part of it is farther from there.
+    length_m : float
     vertices_m : float64 (V, 3)
-    faces : tuple of tuples of int
+    faces : tuple of int64 arrays
         Corners, counter-clockwise from outside, in the order in which a viewer above the bonnet paints them.
+    fine : tuple of bool
+        Which faces nobody misses from afar.
+    anchors_m, normals : float64 (F, 3)
+        A corner of each face, and its outward direction.
     colours : float64 (F, 3)
         Lit.
     outline_m : float64 (P, 2)
@@ -52,9 +58,12 @@ class Solid:
     """
 
     place_m: npt.NDArray[np.float64]
-    reach_m: float
+    length_m: float
     vertices_m: Vertices
-    faces: tuple[tuple[int, ...], ...]
+    faces: tuple[npt.NDArray[np.int64], ...]
+    fine: tuple[bool, ...]
+    anchors_m: Vertices
+    normals: Vertices
     colours: npt.NDArray[np.float64]
     outline_m: npt.NDArray[np.float64]
 
@@ -67,6 +76,7 @@ class _Template:
         self.faces: list[tuple[int, ...]] = []
         self.colours: list[Colour] = []
         self.glow: list[float] = []
+        self.fine: list[bool] = []
 
     def frustum(
         self,
@@ -84,15 +94,16 @@ class _Template:
             self.face((base + k, base + 4 + k, base + 4 + following, base + following), sides)
         self.face((base + 4, base + 7, base + 6, base + 5), top)
 
-    def patch(self, corners: list[tuple[float, float, float]], colour: Colour, glow: float = 0.0) -> None:
+    def patch(self, points: list[tuple[float, float, float]], colour: Colour, glow: float = 0.0) -> None:
         """Add a face of its own."""
         base = len(self.vertices)
-        self.vertices += corners
-        self.face(tuple(range(base, base + len(corners))), colour, glow)
+        self.vertices += points
+        self.face(tuple(range(base, base + len(points))), colour, glow, fine=True)
 
-    def face(self, corners: tuple[int, ...], colour: Colour, glow: float = 0.0) -> None:
+    def face(self, at: tuple[int, ...], colour: Colour, glow: float = 0.0, *, fine: bool = False) -> None:
         """Add a face over vertices that are there."""
-        self.faces.append(corners)
+        self.fine.append(fine)
+        self.faces.append(at)
         self.colours.append(colour)
         self.glow.append(glow)
 
@@ -128,11 +139,20 @@ def _block() -> _Template:
 class _Shape:
     def __init__(self, template: _Template) -> None:
         self.vertices = np.array(template.vertices)
-        self.faces = tuple(template.faces)
-        self.first = np.array([f[:3] for f in template.faces])
+        self.faces = tuple(np.array(face) for face in template.faces)
+        self.fine = tuple(template.fine)
         self.colours = np.array(template.colours)
-        self.body = (self.colours == np.array(_BODY)).all(axis=1)
+        self.body = (self.colours == np.array(_BODY)).all(axis=1)[:, None]
         self.glow = np.array(template.glow)[:, None]
+        self.first = np.array([face[0] for face in template.faces])
+
+    @functools.lru_cache(maxsize=64)  # noqa: B019  # there are two shapes, and they live as long as the module
+    def sized(self, length_m: float, width_m: float) -> tuple[Vertices, Vertices]:
+        """Return vertices (V, 3) and the faces' normals (F, 3) of one size."""
+        vertices = self.vertices * (length_m, width_m, 1.0)
+        a, b, c = (vertices[[int(face[k]) for face in self.faces]] for k in range(3))
+        normals = np.cross(b - a, c - a)
+        return vertices, normals / np.linalg.norm(normals, axis=1)[:, None]
 
 
 _CAR, _BLOCK = _Shape(_car()), _Shape(_block())
@@ -160,65 +180,31 @@ def solid_box(
     """
     shape = _BLOCK if block else _CAR
     x, y, heading, length, width = (float(v) for v in box[:5])
-    c, s = np.cos(heading), np.sin(heading)
-    local = shape.vertices * (length, width, 1.0)
-    vertices = np.empty_like(local)
-    vertices[:, 0] = x + c * local[:, 0] - s * local[:, 1]
-    vertices[:, 1] = y + s * local[:, 0] + c * local[:, 1]
-    vertices[:, 2] = local[:, 2]
+    c, s = math.cos(heading), math.sin(heading)
+    turn = np.array([[c, s, 0.0], [-s, c, 0.0], [0.0, 0.0, 1.0]])
+    local, local_normals = shape.sized(length, width)
+    vertices, normals = local @ turn + (x, y, 0.0), local_normals @ turn
 
-    a, b, d = (vertices[shape.first[:, k]] for k in range(3))
-    normals = np.cross(b - a, d - a)
-    normals /= np.maximum(np.linalg.norm(normals, axis=1), 1e-9)[:, None]
-    base = np.where(shape.body[:, None], np.array(paint), shape.colours)
+    base = np.where(shape.body, np.array(paint), shape.colours)
     light = look.ambient + look.sun * np.maximum(normals @ sun, 0.0)
-    # Faces that look back at the car catch its headlamps.
-    facing = np.maximum(-(normals[:, 0] * x + normals[:, 1] * y) / max(float(np.hypot(x, y)), 1e-6), 0.25)
-    light = light + look.lamps * 1.1 * float(lamps(x, y)) * facing
-    colours = base * light[:, None]
+    if look.lamps:
+        # Faces that look back at the car catch its headlamps.
+        facing = np.maximum(-(normals[:, 0] * x + normals[:, 1] * y) / max(math.hypot(x, y), 1e-6), 0.25)
+        light = light + look.lamps * 1.1 * float(lamps(x, y)) * facing
     dark = 1.0 - min(1.0, look.ambient + look.sun)
-    colours = np.maximum(colours, base * shape.glow * (0.25 + 0.9 * dark))
+    colours = np.maximum(base * light[:, None], base * shape.glow * (0.25 + 0.9 * dark))
 
-    tall = float(vertices[:, 2].max())
-    foot = corners_of(x, y, heading, length, width)
+    tall = float(local[:, 2].max())
+    foot = corners(np.asarray(box)[None, :5])[0]
     fall = -sun[:2] / max(float(sun[2]), 0.2) * tall * 0.8
     return Solid(
         place_m=np.array([x, y]),
-        reach_m=float(np.hypot(length, width)) / 2,
+        length_m=length,
         vertices_m=vertices,
         faces=shape.faces,
-        colours=np.clip(colours, 0, 255),
+        fine=shape.fine,
+        anchors_m=vertices[shape.first],
+        normals=normals,
+        colours=np.minimum(colours, 255),
         outline_m=np.concatenate([foot, foot + fall]),
     )
-
-
-def corners_of(x: float, y: float, heading: float, length: float, width: float) -> npt.NDArray[np.float64]:
-    """Return a rectangle's corners (4, 2)."""
-    c, s = np.cos(heading), np.sin(heading)
-    local = np.array([[1, 1], [1, -1], [-1, -1], [-1, 1]]) * (length / 2, width / 2)
-    return local @ np.array([[c, s], [-s, c]]) + (x, y)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Scenery:
-    """What stands beside the road, in the world's frame.
-
-    Parameters
-    ----------
-    places_m : float64 (N, 2)
-    heights_m : float64 (N,)
-    tones : float64 (N, 3)
-        Colours of the crowns; of a post, its own.
-    kinds : int64 (N,)
-        0 a round tree, 1 a pointed one, 2 a post.
-    """
-
-    places_m: npt.NDArray[np.float64]
-    heights_m: npt.NDArray[np.float64]
-    tones: npt.NDArray[np.float64]
-    kinds: npt.NDArray[np.int64]
-
-
-def tone_lit(tone: npt.NDArray[np.float64], look: Look, x_m: float, y_m: float) -> npt.NDArray[np.float64]:
-    """Return a standing thing's colour in this light."""
-    return np.clip(tone * float(brightness(look, x_m, y_m)), 0, 255)

@@ -9,6 +9,7 @@ import numpy.typing as npt
 
 from chanzi.drive.messages import Vehicle
 from chanzi.drive.world.boxes import corners
+from chanzi.drive.world.brush import fill as brush_fill
 from chanzi.drive.world.ground import Sheet
 from chanzi.drive.world.lens import Pose
 from chanzi.drive.world.look import Colour, Look
@@ -17,7 +18,6 @@ from chanzi.drive.world.world import TOP_VIEW_M
 
 OWN_PAINT: Colour = (64.0, 160.0, 255.0)
 _SHADE: Colour = (48.0, 48.0, 50.0)
-_SHIFT = 4
 
 
 def paint_top_view(
@@ -72,7 +72,7 @@ def paint_top_view(
 
     def fill(points: npt.NDArray[np.floating], colour: Colour) -> None:
         pixels = np.stack([width / 2 - 0.5 - points[:, 1] * scale, height / 2 - 0.5 - points[:, 0] * scale], axis=1)
-        cv2.fillConvexPoly(picture, np.rint(pixels * 2**_SHIFT).astype(np.int32), colour, cv2.LINE_AA, _SHIFT)
+        brush_fill(picture, pixels, list(colour))
 
     own = np.array([[0.0, 0.0, 0.0, vehicle.length_m, vehicle.width_m]])
     every = np.concatenate([np.asarray(boxes, np.float64)[:, :5], own])
