@@ -15,7 +15,7 @@ from chanzi.drive.messages import PATH_DISTANCES_M, Control, Frame, Status, Trut
 from chanzi.drive.world.boxes import gaps
 from chanzi.drive.world.careful import curve_speed_m_s, follow_speed_m_s, horizon_m
 from chanzi.drive.world.ground import Ground
-from chanzi.drive.world.highway_roads import QuickNetwork, lane_of, turned_angle, turned_point
+from chanzi.drive.world.highway_roads import QuickNetwork, lane_of, slip_rad, turned_angle, turned_point
 from chanzi.drive.world.highway_scenarios import SCENARIOS, Scenario
 from chanzi.drive.world.look import Look
 from chanzi.drive.world.painter import Painter
@@ -220,7 +220,7 @@ class HighwayWorld:
             if math.hypot(ahead, left) > _NEARBY_M:
                 continue
             turn = turned_angle(float(other.heading)) - heading
-            speed = float(other.speed)
+            speed, course = float(other.speed), turn + turned_angle(slip_rad(other))
             rows.append(
                 (
                     c * ahead + s * left,
@@ -228,8 +228,8 @@ class HighwayWorld:
                     (turn + math.pi) % (2 * math.pi) - math.pi,
                     float(other.LENGTH),
                     float(other.WIDTH),
-                    speed * math.cos(turn),
-                    speed * math.sin(turn),
+                    speed * math.cos(course),
+                    speed * math.sin(course),
                 )
             )
             who.append(other)

@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 from highway_env.road.lane import AbstractLane, CircularLane, LineType, SineLane, StraightLane
 from highway_env.road.road import RoadNetwork
+from highway_env.vehicle.objects import RoadObject
 
 from chanzi.drive.world.road import Lane, Line, Points
 
@@ -50,6 +51,15 @@ def lane_of(lane: AbstractLane, begin_m: float = 0.0, end_m: float | None = None
         right=_LINES[right],
         limit_m_s=math.inf if lane.speed_limit is None else float(lane.speed_limit),
     )
+
+
+def slip_rad(thing: RoadObject) -> float:
+    """Return the angle between where a vehicle points and where its middle goes, in highway-env's frame.
+
+    Its own `velocity` leaves it out (highway_env.vehicle.kinematics says so), though its `step` moves along it.
+    """
+    steering = getattr(thing, "action", None)
+    return math.atan(math.tan(steering["steering"]) / 2) if steering else 0.0
 
 
 class QuickNetwork(RoadNetwork):

@@ -203,7 +203,9 @@ class Route:
     def _place(self, segment: int, share: float, miss_x: float, miss_y: float) -> Place:
         dx, dy = self._segments[segment]
         length = float(self._lengths[segment])
-        return Place(float(self.along_m[segment]) + share * length, float(dx * miss_y - dy * miss_x) / length)
+        return Place(
+            float(self.along_m[segment]) + float(share) * length, (float(dx) * miss_y - float(dy) * miss_x) / length
+        )
 
 
 def _wrapped(angle_rad: float) -> float:
