@@ -54,7 +54,7 @@ def test_every_declared_floor_is_the_one_that_ci_installs():
     ours = {f"chanzi[{name}]": wanted for name, wanted in extras.items()}
     developer = [r for item in extras["dev"] for r in ours.get(item, [item])]
     for requirement in project["dependencies"] + developer:
-        name, floor = re.fullmatch(r"([A-Za-z0-9._-]+)>=([0-9.]+)", requirement).groups()
+        name, floor = re.fullmatch(r"([A-Za-z0-9._-]+)(?:\[[a-z0-9,]+\])?>=([0-9.]+)", requirement).groups()
         have = installed[name.lower().replace("_", "-")]
         wanted, got = ([int(part) for part in version.split(".")] for version in (floor, have))
         assert got[: len(wanted)] == wanted, f"{requirement}: floors.txt has {have}; run tools/floors.py"
