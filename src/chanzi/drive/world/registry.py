@@ -19,6 +19,9 @@ class _Entry:
 
 _WORLDS: Mapping[str, _Entry] = {
     "highway": _Entry(place="chanzi.drive.world.highway:HighwayWorld", detail="scenario", needs="chanzi[drive]"),
+    "metadrive": _Entry(
+        place="chanzi.drive.world.metadrive.world:MetaDriveWorld", detail="scenario", needs="chanzi[metadrive]"
+    ),
 }
 
 

@@ -1,0 +1,102 @@
+"""How fast a careful driver goes where others cross the way: the most that leaves room in place and in time.
+
+A handful of speeds is tried, each with the acceleration that leads to it; the car is followed along its route and the
+others along theirs, at the speed they have, and the fastest trial without an encounter is taken.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+HORIZON_S = 6.0
+STEP_S = 0.25
+TIMES_S = np.arange(0.0, HORIZON_S + STEP_S / 2, STEP_S)
+"""Moments at which encounters are looked for."""
+
+_SHARES = (1.0, 0.8, 0.6, 0.4, 0.2, 0.0)
+_PUSH_M_S2, _BRAKE_M_S2 = 1.5, 3.0
+_AIR_M = 0.3
+_AIR_STEPS = 3
+"""Nobody may be where the car is from this many steps before it to as many after it."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Forecast:
+    """Where another vehicle is expected.
+
+    Parameters
+    ----------
+    places_m : float64 (len(TIMES_S), 2)
+        Its middle.
+    headings_rad : float64 (len(TIMES_S),)
+    length_m, width_m : float
+    """
+
+    places_m: npt.NDArray[np.float64]
+    headings_rad: npt.NDArray[np.float64]
+    length_m: float
+    width_m: float
+
+
+def trials_m(speed_m_s: float, target_m_s: float) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
+    """Return the speeds that are tried (S,), fastest first, and how far each has led at `TIMES_S`, (S, T)."""
+    speeds = target_m_s * np.array(_SHARES)
+    change = speeds - speed_m_s
+    rate = np.where(change > 0, _PUSH_M_S2, -_BRAKE_M_S2)
+    until = change / rate
+    t = TIMES_S[None]
+    early = np.minimum(t, until[:, None])
+    way = speed_m_s * early + rate[:, None] * early**2 / 2 + speeds[:, None] * np.maximum(t - until[:, None], 0.0)
+    return speeds, way
+
+
+def clear_speed_m_s(
+    places_m: npt.NDArray[np.float64],
+    headings_rad: npt.NDArray[np.float64],
+    speeds_m_s: npt.NDArray[np.float64],
+    length_m: float,
+    width_m: float,
+    others: Sequence[Forecast],
+) -> float:
+    """Return the first of the tried speeds that meets nobody; if all do, the one that does so last.
+
+    Parameters
+    ----------
+    places_m : (S, T, 2)
+        Where each trial leads.
+    headings_rad : (S, T)
+    speeds_m_s : (S,)
+    length_m, width_m : float
+        Of the car.
+    others : sequence of Forecast
+    """
+    if not others:
+        return float(speeds_m_s[0])
+    own = _discs(places_m, headings_rad, length_m)
+    meets = np.zeros(places_m.shape[:2], bool)
+    for other in others:
+        theirs = _discs(other.places_m, other.headings_rad, other.length_m)
+        reach = _radius(length_m, width_m) + _radius(other.length_m, other.width_m) + _AIR_M
+        # (S, T own, T theirs): near in place, and then near in time.
+        offset = own[:, :, None, :, None] - theirs[None, None, :, None, :]
+        near = ((offset**2).sum(axis=-1) < reach**2).any(axis=(-1, -2))
+        meets |= (near & _TOGETHER).any(axis=-1)
+    first = np.where(meets.any(axis=1), meets.argmax(axis=1), len(TIMES_S))
+    return float(speeds_m_s[int(first.argmax())])
+
+
+_TOGETHER = np.abs(np.subtract.outer(np.arange(len(TIMES_S)), np.arange(len(TIMES_S)))) <= _AIR_STEPS
+
+
+def _discs(
+    places_m: npt.NDArray[np.float64], headings_rad: npt.NDArray[np.float64], length_m: float
+) -> npt.NDArray[np.float64]:
+    """Return the middles of three discs that cover a vehicle, (..., 3, 2)."""
+    along = np.stack([np.cos(headings_rad), np.sin(headings_rad)], axis=-1)
+    return places_m[..., None, :] + np.array([-1, 0, 1])[:, None] * (length_m / 3) * along[..., None, :]
+
+
+def _radius(length_m: float, width_m: float) -> float:
+    return float(np.hypot(length_m / 6, width_m / 2))

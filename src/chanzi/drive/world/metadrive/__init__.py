@@ -1,0 +1,1 @@
+"""MetaDrive: its maps, physics, traffic and judgement; its roads seen through our cameras."""

@@ -1,0 +1,70 @@
+"""Where MetaDrive's traffic will be: it keeps its lane and its speed, along the way that it has chosen."""
+
+import math
+from typing import Any
+
+import numpy as np
+
+from chanzi.drive.world.crossing import HORIZON_S, TIMES_S, Forecast
+
+_STEP_M = 2.0
+
+
+def forecast(vehicle: Any) -> Forecast:
+    """Return where a vehicle of MetaDrive's traffic is expected."""
+    speed = float(vehicle.speed)
+    lane = vehicle.lane
+    along, aside = lane.local_coordinates(vehicle.position)
+    reach = speed * HORIZON_S + 1.0
+    places, headings, left = [vehicle.position], [float(vehicle.heading_theta)], reach
+    at = along
+    for _ in range(8):
+        while left > 0 and at + _STEP_M <= lane.length:
+            at += _STEP_M
+            left -= _STEP_M
+            places.append(lane.position(at, aside))
+            headings.append(lane.heading_theta_at(at))
+        if left <= 0:
+            break
+        following = _next(vehicle, lane)
+        if following is None:
+            break
+        at -= lane.length
+        lane = following
+    line = np.array(places, np.float64)
+    if len(line) == 1 or speed < 0.1:
+        return Forecast(
+            places_m=np.repeat(line[:1], len(TIMES_S), axis=0),
+            headings_rad=np.full(len(TIMES_S), headings[0]),
+            length_m=vehicle.LENGTH,
+            width_m=vehicle.WIDTH,
+        )
+    way = np.concatenate([[0.0], np.cumsum(np.hypot(*np.diff(line, axis=0).T))])
+    when = speed * TIMES_S
+    angles = np.unwrap(headings)
+    ahead = np.stack([np.interp(when, way, line[:, k]) for k in (0, 1)], axis=1)
+    # Beyond the end of what is known it goes on straight.
+    beyond = np.maximum(when - way[-1], 0.0)[:, None]
+    ahead = ahead + beyond * (math.cos(angles[-1]), math.sin(angles[-1]))
+    return Forecast(
+        places_m=ahead,
+        headings_rad=np.interp(when, way, angles),
+        length_m=vehicle.LENGTH,
+        width_m=vehicle.WIDTH,
+    )
+
+
+def _next(vehicle: Any, lane: Any) -> Any:
+    """Return the lane on which a vehicle goes on at the end of one, or None."""
+    navigation = vehicle.navigation
+    if lane.index is None or navigation is None:
+        return None
+    graph = navigation.map.road_network.graph
+    end = lane.index[1]
+    nodes = navigation.checkpoints
+    if end in nodes[:-1]:
+        ways = [graph[end][nodes[nodes.index(end) + 1]]]
+    else:
+        ways = list(graph.get(end, {}).values())
+    lanes = [following for way in ways for following in way]
+    return min(lanes, key=lambda following: math.dist(following.start, lane.end), default=None)
