@@ -226,7 +226,7 @@ def _stage(line: str) -> str:
 def _refusal(lines: Sequence[str], board: FpgaBoard) -> FlowError:
     """Return nextpnr's last error as ours: what is too much, if that is it."""
     errors = [line.removeprefix("ERROR: ") for line in lines if line.startswith("ERROR")]
-    used = re.compile(r"^Info: +(\w+): +(\d+)/ *(\d+) ")
+    used = re.compile(r"^Info:\s+(\w+): *(\d+)/ *(\d+)\s")
     full = [m for line in lines if (m := used.match(line)) and int(m[2]) > int(m[3])]
     if full:
         much = ", ".join(f"{m[1]} {m[2]} of {m[3]}" for m in full)

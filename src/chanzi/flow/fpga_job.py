@@ -9,8 +9,18 @@ import sys
 from itertools import pairwise
 from pathlib import Path
 
-STAGES = ("begin", "coarse", "map_ram", "map_ffram", "map_gates", "map_ffs", "map_luts", "map_cells", "check")
-"""Of yosys' `synth_ecp5`; the last is not run."""
+_MULTIPLIERS = (
+    "techmap -map +/mul2dsp.v -map +/lattice/dsp_map_18x18.v -D DSP_A_MAXWIDTH=18 -D DSP_B_MAXWIDTH=18"
+    " -D DSP_A_MINWIDTH=2 -D DSP_B_MINWIDTH=2 -D DSP_NAME=$__MUL18X18"
+)
+COARSE = (
+    "proc", "opt_clean", "flatten", "opt_expr", "opt_clean", "opt -nodffe -nosdff", "wreduce", "peepopt", "opt_clean",
+    "techmap -map +/cmp2lut.v -D LUT_WIDTH=4", "opt_expr", "opt_clean", _MULTIPLIERS,
+    "chtype -set $mul t:$__soft_mul", "alumacc", "opt", "memory -nomap -no-rw-check", "opt_clean",
+)  # fmt: skip
+"""`synth_ecp5 -run coarse` without its search for state machines and shareable operators: a third of the time."""
+FINE = ("map_ram", "map_ffram", "map_gates", "map_ffs", "map_luts", "map_cells", "check")
+"""Stages of `synth_ecp5`; the last is not run."""
 
 
 def work(job: dict, tell: int) -> None:
@@ -33,7 +43,11 @@ def work(job: dict, tell: int) -> None:
     for name in job["shared"]:
         run(f"setattr -mod -set keep_hierarchy 1 {name}")
     run(f"hierarchy -top {job['top']}")
-    for stage, following in pairwise(STAGES):
+    run(f"synth_ecp5 -top {job['top']} -run begin:coarse")
+    say("synthesis, coarse")
+    for step in COARSE:
+        run(step)
+    for stage, following in pairwise(FINE):
         say(f"synthesis, {stage}")
         run(f"synth_ecp5 -no-rw-check -top {job['top']} -run {stage}:{following}")
     say("flattening")
@@ -42,6 +56,7 @@ def work(job: dict, tell: int) -> None:
     run("flatten")
     run("opt_clean -purge")
     run("autoname")
+    run("blackbox =A:whitebox")
     run("tee -q -o cells.json stat -json")
     run("write_json netlist.json")
     run("write_verilog -noattr netlist.v")

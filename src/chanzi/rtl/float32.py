@@ -44,9 +44,11 @@ def unpack(bits: Value, m: Module, name: str) -> data.View:
 
 def shift_right_sticky(m: Module, value: Value, amount: Value, name: str) -> Value:
     """Return value >> amount, its last bit also set where a one was shifted out."""
-    wide = Signal(2 * len(value), name=f"{name}_wide")
-    m.d.comb += wide.eq(Cat(Const(0, len(value)), value) >> amount)
-    return Cat(wide[len(value)] | wide[: len(value)].any(), wide[len(value) + 1 :])
+    below = Signal(len(value), name=f"{name}_below")  # ones where bits are shifted out
+    m.d.comb += below.eq(Cat(amount > i for i in range(len(value))))
+    moved = Signal(len(value), name=f"{name}_moved")
+    m.d.comb += moved.eq(value >> amount)
+    return Cat(moved[0] | (value & below).any(), moved[1:])
 
 
 def leading_zeros(m: Module, value: Value, name: str) -> Signal:
@@ -176,21 +178,23 @@ class MultiplyAdd(Component):
         inf, nan = Signal(reset_less=True), Signal(reset_less=True)
         p_sign = x.sign ^ (self.y < 0)
         p_inf = x.inf & (size != 0)
-        m.d.sync += [product.eq(x.sig * size), sign.eq(p_sign), exp.eq(x.exp), offset.eq(z.exp - x.exp), addend.eq(z)]
+        m.d.sync += [product.eq(x.sig * size), sign.eq(p_sign), exp.eq(x.exp), addend.eq(z)]
+        # z's last bit lies at `at`, the product's at `low`; beyond the ends only the order matters
+        low, most = 27, 27 + wide + 3
+        at, anchored = Signal(range(most + 1), reset_less=True), Signal(reset_less=True)
+        away = Signal(EXPONENT)
+        m.d.comb += away.eq(z.exp - x.exp)
+        m.d.sync += [offset.eq(away), anchored.eq(0), at.eq(0)]
+        with m.If(z.sig == 0):
+            pass
+        with m.Elif((x.sig == 0) | (size == 0) | (away > most - low)):
+            m.d.sync += [at.eq(most), anchored.eq(1)]
+        with m.Elif(away >= -low):
+            m.d.sync += at.eq(away + low)
         m.d.sync += inf.eq(p_inf | z.inf)
         m.d.sync += nan.eq(x.nan | z.nan | (x.inf & (size == 0)) | (p_inf & z.inf & (p_sign ^ z.sign)))
         infinite_sign = Signal(reset_less=True)
         m.d.sync += infinite_sign.eq(Mux(p_inf, p_sign, z.sign))
-        # z's last bit lies at `at`, the product's at `low`; beyond the ends only the order matters
-        low, most = 27, 27 + wide + 3
-        at = Signal(range(most + 1))
-        anchored = Signal()
-        with m.If((product == 0) | (offset > most - low)):
-            m.d.comb += [at.eq(most), anchored.eq(1)]
-        with m.Elif(offset >= -low):
-            m.d.comb += at.eq(offset + low)
-        with m.If(addend.sig == 0):
-            m.d.comb += [at.eq(0), anchored.eq(0)]
         # three bits below the product's last round the sum; of what lies below them only whether it is there matters:
         # where x is normal, z reaches so far down only if its highest bit is below the product's, and else x is
         # subnormal, and nothing has a bit below its last
@@ -266,31 +270,43 @@ class Divide(Component):
 
 
 class ToByte(Component):
-    """clip(rint(value) + zero, low, high) as a byte, TO_BYTE_LATENCY = 2 cycles later; NaN gives `low`."""
+    """clip(rint(value) + zero, low, high) as a byte, TO_BYTE_LATENCY = 2 cycles later; NaN gives `low`.
+
+    `zero`, `low` and `high` are taken together with the value.
+    """
 
     def __init__(self) -> None:
         limits = {name: In(signed(16)) for name in ("zero", "low", "high")}
         super().__init__({"bits": In(32), **limits, "byte": Out(unsigned(8))})
 
     def elaborate(self, platform: object) -> Module:
-        """Round to an integer of 18 bits, then clip."""
+        """Shift to an integer of 18 bits and what rounds it; then round and clip."""
         del platform
         m = Module()
         number = unpack(self.bits, m, "parts")
         down = Signal(EXPONENT)
         m.d.comb += down.eq(-number.exp)
-        amount = Mux(down > 26, 26, Mux(down < 0, 0, down[:5]))
+        amount = Signal(5)
+        m.d.comb += amount.eq(Mux(down > 26, 26, down[:5]))  # less than 6 is huge, or zero
         whole = shift_right_sticky(m, Cat(Const(0, 2), number.sig), amount, "whole")
-        magnitude = Signal(25)
-        m.d.comb += magnitude.eq(whole[2:] + (whole[1] & (whole[0] | whole[2])))
-        huge = number.inf | (down < 6) | (magnitude >= 1 << 18)
-        rounded, nan = Signal(signed(20), reset_less=True), Signal(reset_less=True)
-        limited = Mux(huge & (number.sig != 0), (1 << 18), magnitude[:19])
-        m.d.sync += [rounded.eq(Mux(number.sign, -limited, limited)), nan.eq(number.nan)]
-        with m.If(nan | (rounded + self.zero < self.low)):
-            m.d.sync += self.byte.eq(self.low)
-        with m.Elif(rounded + self.zero > self.high):
-            m.d.sync += self.byte.eq(self.high)
+        huge = (number.inf | (down < 6)) & (number.sig != 0)
+        size, up, sign, nan = (
+            Signal(n, name=k, reset_less=True) for n, k in ((18, "size"), (1, "up"), (1, "s"), (1, "n"))
+        )
+        m.d.sync += [sign.eq(number.sign), nan.eq(number.nan)]
+        m.d.sync += size.eq(whole[2:20] | huge.replicate(18))  # rounded up, 2^18
+        m.d.sync += up.eq(huge | (whole[1] & (whole[0] | whole[2])))
+        zero, low, high = (Signal(8, name=name, reset_less=True) for name in ("zero8", "low8", "high8"))
+        least, most = (Signal(signed(17), name=name, reset_less=True) for name in ("least", "most"))
+        m.d.sync += [zero.eq(self.zero), low.eq(self.low), high.eq(self.high)]
+        m.d.sync += [least.eq(self.low - self.zero), most.eq(self.high - self.zero)]
+        rounded = Signal(signed(20))
+        # -(size + up) is ~size + 1 - up
+        m.d.comb += rounded.eq((Cat(size, Const(0, 1)) ^ sign.replicate(19)).as_signed() + (up ^ sign))
+        with m.If(nan | (rounded < least)):
+            m.d.sync += self.byte.eq(low)
+        with m.Elif(rounded > most):
+            m.d.sync += self.byte.eq(high)
         with m.Else():
-            m.d.sync += self.byte.eq(rounded + self.zero)
+            m.d.sync += self.byte.eq(rounded[:8] + zero)
         return m

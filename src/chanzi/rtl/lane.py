@@ -35,9 +35,8 @@ def delay(m: Module, value: Value, cycles: int, name: str) -> Value:
 class Requantize(Component):
     """clip(rint(float32(acc + bias) * scale) + zero, low, high), REQUANTIZE_LATENCY cycles after `acc` and `bias`.
 
-    acc + bias wraps around in 32 bits. `scale` is taken together with acc; `zero`, `low` and `high` one cycle before
-    the
-    byte comes out.
+    acc + bias wraps around in 32 bits. `scale` is taken together with acc; `zero`, `low` and `high` TO_BYTE_LATENCY
+    cycles before the byte comes out.
     """
 
     def __init__(self) -> None:
@@ -114,7 +113,7 @@ COMBINE_TIMES: Mapping[str, int] = {
     "inner_x": 1,
     "inner_z": 1,
     "outer_x": 1 + FMA_LATENCY,
-    **dict.fromkeys(("low", "high"), COMBINE_LATENCY - 1),
+    **dict.fromkeys(("low", "high"), COMBINE_LATENCY - TO_BYTE_LATENCY),
 }
 """How many cycles after x and r `Combine` takes each of its constants."""
 

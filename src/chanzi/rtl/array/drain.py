@@ -16,6 +16,7 @@ from chanzi.chip.chip import Core
 from chanzi.isa.fields import DotFlag
 from chanzi.rtl.array.control import epilogue_turns, job_layout
 from chanzi.rtl.descriptor import address_bits, dot_layout
+from chanzi.rtl.float32 import TO_BYTE_LATENCY
 from chanzi.rtl.lane import (
     COMBINE_LATENCY,
     COMBINE_TIMES,
@@ -183,7 +184,7 @@ class Drain(Component):
         def field(time: int, name: str) -> Signal:
             return then(time, name, [self.desc0[name], self.desc1[name]])
 
-        late = {name: field(REQUANTIZE_LATENCY - 1, name) for name in ("zero", "low", "high")}
+        late = {name: field(REQUANTIZE_LATENCY - TO_BYTE_LATENCY, name) for name in ("zero", "low", "high")}
         lookup = [(d.flags & int(DotFlag.TABLE)) != 0 for d in (self.desc0, self.desc1)]
         table_now = Cat(then(REQUANTIZE_LATENCY, "table", lookup), slots[REQUANTIZE_LATENCY])
         signs = {name: field(COMBINE_AT, name)[0] for name in ("mid_signed", "res_signed")}
