@@ -248,7 +248,7 @@ def _core(core: Core, cores: int, beat_bytes: int, nm: int) -> list[Block]:
         block("shadow registers", register * (32.0 * D * D), wiring),
         block("feeders", _gates("feeder_byte") * float(W) + _gates("shift_bit") * (2.0 * D * 2 * W * 8)),
         block("array control", _gates("array_control") + _gates("array_row") * float(D)),
-        block("epilogue lanes", _gates("epilogue") + epilogue * float(D)),
+        block("epilogue lanes", _gates("epilogue") + epilogue * float(core.row_lanes)),
         block("vector lanes", _gates("vector") + bit * _gates("softmax_bits") + lane * float(core.lanes)),
         block("scratchpad", ZERO, 1.0, macro_mm2(pad.bytes, pad.bank_bytes / 2, nm) * placement),
         block(
