@@ -96,9 +96,7 @@ def _page(netlist: Netlist, runs: list[Placed]) -> list[str]:
 
 def _blocks(netlist: Netlist) -> dict[str, list[int]]:
     """Return, for each block of the core, [LUT places, flip-flops, block RAMs, multipliers]."""
-    module = next(
-        iter(m for m in json.loads((netlist.folder / "netlist.json").read_text())["modules"].values() if m["cells"])
-    )
+    module = json.loads((netlist.folder / "netlist.json").read_text())["modules"][TOP]
     found: dict[str, list[int]] = {}
     for name, cell in module["cells"].items():
         path = place_of(name).split(".")
