@@ -58,12 +58,23 @@ def test_drive_json_is_the_same_for_the_same_seed(command):
     )
 
 
+def test_drive_with_a_frozen_camera_stops_and_says_why(command):
+    code, out, _ = command("--backend", "truth", "--fault", "frozen@2", "--seconds", 10, "--json")
+    assert code == 0
+    (episode,) = json.loads(out)["episodes"]
+    assert episode["ended"] == "stopped"
+    assert "main camera: frozen" in episode["stops"][0]["why"]
+
+
 @pytest.mark.parametrize(
     ("tokens", "says"),
     [
         (("-n", "0"), "0 episodes"),
         (("--fps", "0"), "frames a second"),
         (("--jobs", "0"), "0 jobs"),
+        (("--fault", "frosen"), "did you mean 'frozen'?"),
+        (("--fault", "black#7"), "camera 7 of 1"),
+        (("--fault", "black@"), "such as frozen"),
         (("--traffic", "0.5", "--scenario", "x"), "no option 'scenario'"),
     ],
 )

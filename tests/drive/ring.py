@@ -57,7 +57,7 @@ class Ring:
     def observe(self):
         self.frames_seen += 1
         h, w = self.cameras[0].height, self.cameras[0].width
-        at = int(math.degrees(self.angle) * 2) % 720
+        at = math.floor(math.degrees(self.angle) * 2) % 720
         rng = np.random.default_rng([self.seed, self.ticks])
         images = []
         for _ in self.cameras:

@@ -1,12 +1,14 @@
 """``chanzi drive``: a network on a chip drives a car, with the chip's own latency in the loop."""
 
 import math
+import re
 from typing import Annotated, Any
 
 from cyclopts import Parameter
 
 from chanzi.cli.console import say_json, working
 from chanzi.drive.runs import Backend, Course, Drive, drive_all
+from chanzi.drive.sensor import Fault
 from chanzi.errors import DriveError
 
 
@@ -23,6 +25,8 @@ def drive(
     seconds: float | None = None,
     latency_ms: float = 0.0,
     supervised: bool = False,
+    fault: str | None = None,
+    watch: bool = True,
     jobs: int = 1,
     json: bool = False,
 ) -> int:
@@ -52,6 +56,11 @@ def drive(
         From a frame in the chip's memory to its answer.
     supervised
         A safety driver takes over where it must; interventions per km are counted.
+    fault
+        A camera fails: black, white, covered, noise, frozen, torn, late, wrong-size or missing; after an @ the second
+        in which it begins, after a # the camera: frozen@3#0.
+    watch
+        Look at frames before driving by them, and stop where the camera cannot be trusted.
     jobs
         Processes.
     json
@@ -61,7 +70,7 @@ def drive(
         raise DriveError(f"{episodes} episodes", hint="at least 1")
     what = _described(
         sim, scenario, backend, cameras=cameras, fps=fps, traffic=traffic, seconds=seconds, latency_ms=latency_ms,
-        supervised=supervised,
+        supervised=supervised, watch=watch, fault=_fault(fault),
     )  # fmt: skip
     orders = [(what, seed + i) for i in range(episodes)]
     with working("driving", episodes) as advance:
@@ -82,6 +91,8 @@ def _described(
     seconds: float | None,
     latency_ms: float,
     supervised: bool,
+    watch: bool,
+    fault: Fault | None,
 ) -> Drive:
     options: list[tuple[str, Any]] = [("cameras", cameras)]
     if fps is not None:
@@ -95,7 +106,21 @@ def _described(
         options=tuple(options),
         limit_s=math.inf if seconds is None else seconds,
     )
-    return Drive(course=course, backend=backend, chip_s=latency_ms / 1e3, supervised=supervised)
+    return Drive(
+        course=course, backend=backend, chip_s=latency_ms / 1e3, supervised=supervised, watch=watch, fault=fault
+    )
+
+
+def _fault(text: str | None) -> Fault | None:
+    """Return the camera fault of such a text as `frozen@3#0`."""
+    if text is None:
+        return None
+    found = re.fullmatch(r"(?P<kind>[a-z-]+)(@(?P<begin>\d+(\.\d+)?))?(#(?P<camera>\d+))?", text)
+    if found is None:
+        raise DriveError(f"camera fault '{text}'", hint="such as frozen, frozen@3 or frozen@3#0")
+    # `Fault` refuses a kind that is none
+    kind: Any = found["kind"]
+    return Fault(kind=kind, begin_s=float(found["begin"] or 2.0), camera=int(found["camera"] or 0))
 
 
 def _show(what: Drive, found: list[Any], json: bool) -> None:

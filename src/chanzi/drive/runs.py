@@ -14,9 +14,12 @@ from typing import Literal, get_args
 from chanzi.chip.chip import Chip
 from chanzi.drive.controller import Driver
 from chanzi.drive.episode import CoDriver, Episode, Listener, Parts, Pilot, run_episode
+from chanzi.drive.messages import Frame
 from chanzi.drive.oracle import Oracle
+from chanzi.drive.sensor import Fault, FaultyCamera, ReadNoise, chain
 from chanzi.drive.supervise import Supervisor, Teacher
 from chanzi.drive.timeline import Delays
+from chanzi.drive.watch import Watch
 from chanzi.drive.world.registry import make_world
 from chanzi.drive.world.world import World
 from chanzi.errors import DriveError, did_you_mean
@@ -61,6 +64,10 @@ class Drive:
     delays : Delays
     supervised : bool
         A safety driver takes over where it must, and is counted.
+    watch : bool
+        Frames are looked at before they are driven by.
+    fault : Fault, optional
+        A camera fails.
     """
 
     course: Course
@@ -70,6 +77,8 @@ class Drive:
     busy_s: float | None = None
     delays: Delays = field(default_factory=Delays)
     supervised: bool = False
+    watch: bool = True
+    fault: Fault | None = None
 
     def __post_init__(self) -> None:
         if self.backend not in get_args(Backend):
@@ -116,10 +125,17 @@ def drive_seed(
     listeners : sequence of Listener
     """
     world = make_course(drive.course) if world is None else world
+    if drive.fault is not None and drive.fault.camera >= len(world.cameras):
+        raise DriveError(f"camera {drive.fault.camera} of {len(world.cameras)}", hint="they are counted from 0")
+    stages: list[Callable[[Frame], Frame]] = [ReadNoise(seed)]
+    if drive.fault is not None:
+        stages.append(FaultyCamera(drive.fault, seed))
     parts = Parts(
         pilot=make_pilot(drive) if pilot is None else pilot,
         driver=Driver(world.vehicle),
         delays=drive.delays,
+        guard=Watch(world.cameras) if drive.watch else None,
+        sensor=chain(stages),
         codriver=make_codriver(drive),
         listeners=listeners,
     )
