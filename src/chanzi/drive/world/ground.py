@@ -25,6 +25,7 @@ _SHOULDER_M = 0.4
 _LINE_M = 0.16
 _DASH_M, _DASH_PERIOD_M = 3.0, 8.0
 _KERB_M = 0.5
+_OPEN_M = 0.4
 _KERB_BEND_1_M = 1 / 60
 _MOST_PIXELS = 24_000_000
 _WINDOW_M, _WINDOW_STEP_M = 384.0, 64.0
@@ -105,11 +106,21 @@ class Ground:
             points, normals = lane.points_m, _normals(lane.points_m)
             half = lane.width_m / 2 + _SHOULDER_M
             brush.fill(road, [_strip(_lengthened(points, 0.5), _lengthened_normals(normals), -half, half)])
+        # Solid lines stop where another lane runs: entries and exits are open.
+        inner = np.zeros_like(road)
+        for lane in near:
+            half = lane.width_m / 2 - _OPEN_M
+            brush.fill(inner, [_strip(lane.points_m, _normals(lane.points_m), -half, half)])
         for lane in near:
             normals = _normals(lane.points_m)
             for line, side in ((lane.left, 0.5), (lane.right, -0.5)):
                 at = side * lane.width_m
-                brush.fill(paint, _line_strips(lane.points_m, normals, line, at))
+                runs = [(lane.points_m, normals)]
+                if line is Line.SOLID:
+                    outside = ~brush.touched(inner, lane.points_m + at * normals)
+                    runs = [(lane.points_m[run], normals[run]) for run in _runs(outside)]
+                for points, left in runs:
+                    brush.fill(paint, _line_strips(points, left, line, at))
                 if self._kerbs and line is Line.SOLID:
                     red, white = _kerb_strips(lane.points_m, normals, at)
                     brush.fill(kerb, red)
@@ -140,6 +151,18 @@ class _Brush:
         for polygon in polygons:
             pixels = np.stack([(polygon[:, 0] - self.west_m) * scale, (self.north_m - polygon[:, 1]) * scale], axis=1)
             cv2.fillPoly(mask, [np.rint(pixels).astype(np.int32)], 255, shift=_SHIFT)
+
+    def touched(self, mask: npt.NDArray[np.uint8], points_m: Points) -> npt.NDArray[np.bool_]:
+        """Return which points (N, 2) lie on what was filled."""
+        columns = np.clip((points_m[:, 0] - self.west_m) * self.px_per_m, 0, mask.shape[1] - 1).astype(np.int64)
+        rows = np.clip((self.north_m - points_m[:, 1]) * self.px_per_m, 0, mask.shape[0] - 1).astype(np.int64)
+        return mask[rows, columns] > 0
+
+
+def _runs(wanted: npt.NDArray[np.bool_]) -> list[slice]:
+    """Return the stretches of two points or more that are wanted."""
+    edges = np.flatnonzero(np.diff(np.concatenate([[False], wanted, [False]])))
+    return [slice(first, last) for first, last in edges.reshape(-1, 2).tolist() if last - first > 1]
 
 
 def _touches(lane: Lane, low: Points, high: Points) -> bool:

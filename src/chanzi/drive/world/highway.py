@@ -11,13 +11,14 @@ from highway_env.vehicle.kinematics import Vehicle as RoadVehicle
 from highway_env.vehicle.objects import RoadObject
 
 from chanzi.drive.camera import Camera, rig
-from chanzi.drive.messages import PATH_DISTANCES_M, Control, Frame, Status, Truth, Vehicle
+from chanzi.drive.messages import PATH_DISTANCES_M, Command, Control, Frame, Status, Truth, Vehicle
 from chanzi.drive.world.boxes import gaps
-from chanzi.drive.world.careful import curve_speed_m_s, follow_speed_m_s, horizon_m
+from chanzi.drive.world.careful import curve_speed_m_s, horizon_m
 from chanzi.drive.world.ground import Ground
-from chanzi.drive.world.highway_roads import QuickNetwork, lane_of, slip_rad, turned_angle, turned_point
+from chanzi.drive.world.highway_roads import QuickNetwork, slip_rad, turned_angle, turned_point
 from chanzi.drive.world.highway_scenarios import SCENARIOS, Scenario
-from chanzi.drive.world.look import Look
+from chanzi.drive.world.highway_traffic import Foresight
+from chanzi.drive.world.look import Colour, Look
 from chanzi.drive.world.painter import Painter
 from chanzi.drive.world.road import Lane
 from chanzi.drive.world.solids import PAINTS, solid_box
@@ -53,13 +54,14 @@ class HighwayWorld:
     Parameters
     ----------
     scenario : str
-        `racetrack`.
+        `racetrack`, `racetrack-large`, `racetrack-oval`, `highway`, `merge`, `roundabout` or `intersection`.
     cameras : int or sequence of Camera
         One, three or eight, or a rig.
     width, height : int
         Of each picture, where `cameras` is a number.
     traffic : int, optional
-        At most how many other vehicles; the scenario's own number by default.
+        At most how many other vehicles at the beginning; the scenario's own number by default. More come to an
+        intersection as time passes, unless it is 0.
     frame_s : float
         From one frame to the next.
 
@@ -99,12 +101,14 @@ class HighwayWorld:
             max_speed_m_s=_Ego.MAX_SPEED,
         )
         self._scenario: Scenario = SCENARIOS[scenario]
-        others = self._scenario.traffic if traffic is None else traffic
-        config = {**self._scenario.config, self._scenario.traffic_key: others}
+        self._traffic = others = self._scenario.traffic if traffic is None else traffic
+        config = dict(self._scenario.config)
+        if self._scenario.traffic_key is not None:
+            config[self._scenario.traffic_key] = others
         self._env = self._scenario.build(config={**config, "observation": {"type": "Kinematics"}})
         self._px_per_m = 16 if max(camera.width for camera in self.cameras) >= _FINE_WIDTH_PX else 8
         self._env.reset(seed=0)
-        self._lanes = [lane_of(lane) for lane in self._env.road.network.lanes_list()]
+        self._lanes = self._scenario.lanes(self._env)
         self._painter = Painter(self.cameras, _ground(scenario, self._px_per_m, self._lanes))
         self.reset(0)
 
@@ -113,14 +117,18 @@ class HighwayWorld:
         self._env.reset(seed=seed)
         road = self._env.road
         road.network = QuickNetwork(road.network)
+        self._foresight = Foresight(road.network)
         self._place_ego()
-        self._route = self._scenario.route(self._env)
+        del road.vehicles[1 + self._traffic :]
         for other in road.vehicles:
             other.check_collisions = False
+        trip = self._scenario.trip(self._env, np.random.default_rng([seed, 2]))
+        self._route, self._orders = trip.route, trip.orders
         rng = np.random.default_rng([seed, 1])
         self._look = Look(scenery=int(rng.integers(8)), sun_azimuth_rad=float(rng.uniform(-math.pi, math.pi)))
         self._painter.wear(self._look)
-        self._paints = {id(v): PAINTS[int(rng.integers(len(PAINTS)))] for v in road.vehicles}
+        self._rng = rng
+        self._dress()
         self._scenery: Scenery = scatter(self._lanes, rng)
         self._ticks = 0
         place = self._route.nearest(self._pose()[:2])
@@ -133,9 +141,18 @@ class HighwayWorld:
     def _place_ego(self) -> None:
         road, model = self._env.road, self._env.vehicle
         ego = _Ego(road, model.position, model.heading, model.speed)
-        road.vehicles[road.vehicles.index(model)] = ego
+        ego.target_speed = self._scenario.limit_m_s
+        # First in the list, so that traffic may be cut short behind it.
+        road.vehicles.remove(model)
+        road.vehicles.insert(0, ego)
         self._env.vehicle = ego
         self._ego = ego
+
+    def _dress(self) -> None:
+        """Give each vehicle that has none a colour, in the order in which they came."""
+        for vehicle in self._env.road.vehicles:
+            if not hasattr(vehicle, "paint"):
+                vehicle.paint = PAINTS[int(self._rng.integers(len(PAINTS)))]
 
     def _pose(self) -> tuple[float, float, float]:
         x, y = turned_point(self._ego.position)
@@ -154,6 +171,9 @@ class HighwayWorld:
         # Brakes stop a car, they do not drive it backwards.
         push = min(max(push, -ego.speed / self.tick_s), (car.max_speed_m_s - ego.speed) / self.tick_s)
         ego.action = {"steering": turned_angle(steering), "acceleration": push}
+        if self._scenario.every_second and self._traffic and self._ticks % round(1 / self.tick_s) == 0:
+            self._scenario.every_second(self._env)
+            self._dress()
         if self._ticks % _DECISION_TICKS == 0:
             self._env.road.act()
         self._env.road.step(self.tick_s)
@@ -245,7 +265,7 @@ class HighwayWorld:
             solids = [
                 solid_box(
                     box,
-                    self._paints.get(id(other), PAINTS[0]),
+                    _paint_of(other),
                     self._look,
                     sun,
                     block=not isinstance(other, RoadVehicle),
@@ -261,8 +281,12 @@ class HighwayWorld:
                 images=images,
                 stamps_s=(time_s,) * len(images),
                 speed_m_s=float(self._ego.speed),
+                command=self._order(),
             )
         return self._frame
+
+    def _order(self) -> Command:
+        return next((order for begin, end, order in self._orders if begin <= self._along < end), Command.FOLLOW)
 
     def _sun(self, heading_rad: float) -> npt.NDArray[np.float64]:
         x, y, z = self._look.sun_direction()
@@ -286,19 +310,10 @@ class HighwayWorld:
 
     def _careful_speed_m_s(self) -> float:
         ahead = horizon_m()
-        speed = min(self._scenario.limit_m_s, curve_speed_m_s(ahead, self._route.curvature_1_m(self._along + ahead)))
-        half = self.vehicle.length_m / 2
-        for box, other in zip(*self._neighbours(), strict=True):
-            place = self._route.nearest(turned_point(other.position), about_m=self._along + 30.0, within_m=45.0)
-            gap = place.along_m - self._along
-            if self._route.closed:
-                gap = (gap + self._route.length_m / 2) % self._route.length_m - self._route.length_m / 2
-            near = (self.vehicle.width_m + box[4]) / 2 + 0.3
-            if gap > 0 and abs(place.lateral_m) < near:
-                along = turned_angle(float(other.heading)) - self._route.heading_rad(place.along_m)
-                bumper = gap - half - box[3] / 2
-                speed = min(speed, follow_speed_m_s(bumper, max(0.0, float(other.speed) * math.cos(along))))
-        return speed
+        free = min(self._scenario.limit_m_s, curve_speed_m_s(ahead, self._route.curvature_1_m(self._along + ahead)))
+        return self._foresight.careful_speed_m_s(
+            self._route, self._along, float(self._ego.speed), free, self.vehicle, self._neighbours()[1]
+        )
 
     def status(self) -> Status:
         """Return how the episode stands."""
@@ -313,13 +328,17 @@ class HighwayWorld:
     def top_view(self, width: int, height: int) -> npt.NDArray[np.uint8]:
         """Return a picture (height, width, 3) from above; its height covers `TOP_VIEW_M`, the car looks up."""
         boxes, who = self._neighbours()
-        paints = [self._paints.get(id(other), PAINTS[0]) for other in who]
+        paints = [_paint_of(other) for other in who]
         sheet = self._painter.ground.around(*self._pose()[:2])
         return paint_top_view(width, height, sheet, self._pose(), self.vehicle, boxes, paints, self._look)
 
     def close(self) -> None:
         """Give back what it holds."""
         self._env.close()
+
+
+def _paint_of(thing: RoadObject) -> Colour:
+    return getattr(thing, "paint", PAINTS[0])
 
 
 @functools.cache

@@ -36,8 +36,10 @@ def turned_angle(angle_rad: float) -> float:
 def centre_line(lane: AbstractLane, begin_m: float = 0.0, end_m: float | None = None) -> Points:
     """Return a lane's middle (N, 2), half a metre apart."""
     end_m = float(lane.length) if end_m is None else end_m
-    count = max(2, math.ceil((end_m - begin_m) / _STEP_M) + 1)
-    return turned_point(np.array([lane.position(s, 0.0) for s in np.linspace(begin_m, end_m, count)]))
+    along = np.linspace(begin_m, end_m, max(2, math.ceil((end_m - begin_m) / _STEP_M) + 1))
+    if type(lane) is StraightLane:  # Some are ten kilometres long.
+        return turned_point(lane.start + along[:, None] * lane.direction)
+    return turned_point(np.array([lane.position(s, 0.0) for s in along]))
 
 
 def lane_of(lane: AbstractLane, begin_m: float = 0.0, end_m: float | None = None) -> Lane:
