@@ -5,29 +5,37 @@ of all of them.
 """
 
 import hashlib
+from collections.abc import Generator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 from chanzi.settings import cache_dir
 
-_FILES = ("dot.py", "micro.py", "vec.py")
+_FILES = tuple(Path(__file__).parent / name for name in ("dot.py", "micro.py", "vec.py"))
 
 
 def load_kernels() -> None:
     """Import the modules of compiled loops, once."""
-    import numba
-
-    before = numba.config.CACHE_DIR
-    numba.config.CACHE_DIR = str(_folder(before))
-    try:
+    with kept(_FILES):
         from chanzi.sim.fast import dot, vec
 
         del dot, vec
+
+
+@contextmanager
+def kept(files: Sequence[Path]) -> Generator[None]:
+    """Keep what is imported in the block in a folder of its own for what `files` hold."""
+    import numba
+
+    before = numba.config.CACHE_DIR
+    numba.config.CACHE_DIR = str(_folder(before, files))
+    try:
+        yield
     finally:
         numba.config.CACHE_DIR = before
 
 
-def _folder(given: str) -> Path:
-    here = Path(__file__).parent
-    digest = hashlib.sha256(b"".join((here / name).read_bytes() for name in _FILES)).hexdigest()
+def _folder(given: str, files: Sequence[Path]) -> Path:
+    digest = hashlib.sha256(b"".join(file.read_bytes() for file in files)).hexdigest()
     root = Path(given) if given else cache_dir() / "loops"
     return root / digest[:16]
