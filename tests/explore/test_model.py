@@ -38,25 +38,27 @@ def durations():
     return importlib.import_module("chanzi.explore.durations")
 
 
-def make_chip(dim=8, port=0, lanes=0, taps=3, banks=256, bank=1024, cores=1, bytes_per_s=32 * 10**9, beat=0):
+def make_chip(dim=8, port=0, lanes=0, taps=3, banks=256, bank=1024, cores=1, bytes_per_s=32 * 10**9, beat=0, row=0):
     pad = Scratchpad(bytes=banks * bank, banks=banks)
-    core = Core(dim=dim, port_bytes=port, lanes=lanes, taps_per_lane=taps, scratchpad=pad)
+    core = Core(dim=dim, port_bytes=port, lanes=lanes, taps_per_lane=taps, epilogue_lanes=row, scratchpad=pad)
     dram = Dram(bytes_per_s=bytes_per_s, beat_bytes=beat)
     return Chip(name="t", clock_hz=10**9, cores=cores, core=core, dram=dram)
 
 
 CORES = st.builds(
-    lambda dim, wide, part, taps: make_chip(
+    lambda dim, wide, part, taps, rows: make_chip(
         dim,
         wide * max(4, 1 << (dim - 1).bit_length()),
         -(-part * dim // 4 // min(dim, 16)) * min(dim, 16),
         taps,
         bank=2048,
+        row=dim // rows,
     ),
     st.sampled_from([4, 8, 16, 32, 48, 96]),
     st.sampled_from([1, 2, 4]),
     st.integers(1, 4),
     st.integers(1, 12),
+    st.sampled_from([1, 2, 4]),
 )
 
 
@@ -178,7 +180,7 @@ CHIPS = (
     make_chip(8),
     make_chip(16, bank=64, banks=128),
     make_chip(32, port=64, lanes=48, taps=2, bank=2048, beat=16),
-    make_chip(4, cores=3, bytes_per_s=2 * 10**9),
+    make_chip(4, cores=3, bytes_per_s=2 * 10**9, row=1),
 )
 
 

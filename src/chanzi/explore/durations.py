@@ -50,7 +50,7 @@ def dot_cycles(core, p, rows, columns, out):
         if not count:
             continue
         parameters = per_column * up(4 * n, word)
-        turns = up(4 * n, word) if flags & f.RAW else 1
+        turns = up(4 * n, word) if flags & f.RAW else up(n, core[f.C_ROW])
         for turn in range(2):
             repeat = 1 if turn == 0 else count - 1
             if not repeat:

@@ -24,14 +24,17 @@ WINDOW, RESIDUAL, SECOND, COLUMNS = range(4)
 SOURCE_FIELDS = 3
 
 # A core and its share of the bus.
-(C_DIM, C_PORT, C_LANES, C_TAPS, C_BANK, C_BANKS, C_BEAT, C_PACE, C_LATENCY, C_SHARERS, C_QUEUE, C_ISSUE) = range(12)
-CORE_FIELDS = 12
+(C_DIM, C_PORT, C_LANES, C_TAPS, C_BANK, C_BANKS, C_BEAT, C_PACE, C_LATENCY, C_SHARERS, C_QUEUE, C_ISSUE, C_ROW) = (
+    range(13)
+)
+CORE_FIELDS = 13
 
 # A unit: one stripe of a node (of one block of its columns); first pixel -1 where the node is not cut.
 (U_NODE, U_FIRST, U_END, U_DONE, U_BLOCK, U_JOB, U_WORK, U_NEED) = range(8)
 UNIT_FIELDS = 8
 
-# A job: an instruction; a transfer's span stands in J_DRAIN. Its spans are banks [first, end) of a buffer, and whether they outlive the next start.
+# A job: an instruction; a transfer has its span in J_DRAIN. Its spans are banks [first, end) of a buffer, and whether
+# they outlive the next start.
 (J_ENGINE, J_CYCLES, J_REST, J_DRAIN, J_SPACING, J_SPANS) = range(6)
 SPAN_FIELDS = 4
 JOB_FIELDS = 6 + 5 * SPAN_FIELDS

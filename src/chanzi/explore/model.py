@@ -43,7 +43,7 @@ def figures(chip: Chip) -> Ints:
     core = chip.core
     found = np.zeros(f.CORE_FIELDS, np.int64)
     found[f.C_DIM], found[f.C_PORT], found[f.C_LANES] = core.dim, core.port_bytes, core.lanes
-    found[f.C_TAPS] = core.taps_per_lane
+    found[f.C_TAPS], found[f.C_ROW] = core.taps_per_lane, core.row_lanes
     found[f.C_BANK], found[f.C_BANKS] = core.scratchpad.bank_bytes, core.scratchpad.banks
     found[f.C_BEAT], found[f.C_PACE] = chip.dram.beat_bytes, pace_q16(chip)
     found[f.C_LATENCY], found[f.C_SHARERS] = chip.dram_latency_cycles, chip.cores
