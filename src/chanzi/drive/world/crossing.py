@@ -75,19 +75,25 @@ def clear_speed_m_s(
     if not others:
         return float(speeds_m_s[0])
     own = _discs(places_m, headings_rad, length_m)
+    low, high = own.min(axis=(0, 1, 2)), own.max(axis=(0, 1, 2))
     meets = np.zeros(places_m.shape[:2], bool)
     for other in others:
         theirs = _discs(other.places_m, other.headings_rad, other.length_m)
         reach = _radius(length_m, width_m) + _radius(other.length_m, other.width_m) + _AIR_M
-        # (S, T own, T theirs): near in place, and then near in time.
-        offset = own[:, :, None, :, None] - theirs[None, None, :, None, :]
-        near = ((offset**2).sum(axis=-1) < reach**2).any(axis=(-1, -2))
-        meets |= (near & _TOGETHER).any(axis=-1)
+        if (theirs.max(axis=(0, 1)) < low - reach).any() or (theirs.min(axis=(0, 1)) > high + reach).any():
+            continue
+        # (S, T, times near T, own disc, their disc)
+        around = theirs[_TOGETHER][None, :, :, None, :]
+        x, y = (own[:, :, None, :, None, k] - around[..., k] for k in (0, 1))
+        meets |= (x * x + y * y < reach * reach).any(axis=(2, 3, 4))
     first = np.where(meets.any(axis=1), meets.argmax(axis=1), len(TIMES_S))
     return float(speeds_m_s[int(first.argmax())])
 
 
-_TOGETHER = np.abs(np.subtract.outer(np.arange(len(TIMES_S)), np.arange(len(TIMES_S)))) <= _AIR_STEPS
+_TOGETHER = np.clip(
+    np.add.outer(np.arange(len(TIMES_S)), np.arange(-_AIR_STEPS, _AIR_STEPS + 1)), 0, len(TIMES_S) - 1
+)
+"""For each moment the moments round it, (T, 2 * _AIR_STEPS + 1)."""
 
 
 def _discs(
