@@ -1,4 +1,4 @@
-"""Can a world be driven at all? A driver who knows the truth, over many seeds, without cameras: the ceiling of any network.
+"""Can a world be driven at all? A driver who knows the truth, over many seeds: the ceiling of any network.
 
     python bench/expert.py metadrive:curve --episodes 100 --seed 10000
 

@@ -12,6 +12,7 @@ COMMANDS = {
     "chips": ("chanzi.cli.chips:app", "List, show, check and work out chips."),
     "compare": ("chanzi.cli.compare:compare", "Run one network on several chips, side by side."),
     "drive": ("chanzi.cli.drive:drive", "Let a network on a chip drive a car, with the chip's latency in the loop."),
+    "worlds": ("chanzi.cli.worlds:app", "List the worlds to drive in; get one ready."),
     "rank": ("chanzi.cli.rank:rank", "TOPS on paper beside frames delivered: our chips and those of others."),
     "make-or-buy": ("chanzi.cli.make_or_buy:make_or_buy", "Make a chip or buy one: totals, break-even, risks, supply."),
     "rtl": ("chanzi.cli.rtl:rtl", "Write a chip's Verilog, its integration page and a bench that checks itself."),

@@ -29,7 +29,8 @@ def list_worlds(*, json: bool = False) -> None:
         say_json([{"name": row.name, "ready": row.ready, "needs": row.needs} for row in rows])
         return
     for row in rows:
-        say(f"{row.name:<12} {'installed' if row.ready else f"absent: pip install '{row.needs}'"}")
+        state = "installed" if row.ready else f"absent: pip install '{row.needs}'"
+        say(f"{row.name:<12} {state}")
 
 
 app.command(list_worlds, name="list")
@@ -68,7 +69,7 @@ def prepare(
         began = time.perf_counter()
         world: Any = make_world(name, cameras=cameras)
         world.reset(seed)
-        first = world.observe()
+        frame = world.observe()
         ready_s = time.perf_counter() - began
         began = time.perf_counter()
         for _ in range(_LOOKS):
@@ -81,13 +82,13 @@ def prepare(
     if output is not None:
         _write(picture, output)
         note(f"wrote {output}")
-    height, width = first.images[0].shape[:2]
+    count, (height, width) = len(frame.images), frame.images[0].shape[:2]
     if json:
-        shape = {"cameras": len(first.images), "width": width, "height": height}
+        shape = {"cameras": count, "width": width, "height": height}
         say_json({"world": world.name, "ready_s": ready_s, "frames_per_s": rate, **shape})
         return
     say(f"{world.name} is ready: {ready_s:.1f} s to the first picture,")
-    say(f"then {rate:.0f} frames/s, each of {len(first.images)} pictures of {width}x{height} and {world.frame_s:g} s of driving")
+    say(f"then {rate:.0f} frames/s, each {count} x {width}x{height} pixels and {world.frame_s:g} s of driving")
 
 
 def _sheet(images: tuple[Any, ...], above: Any) -> Any:

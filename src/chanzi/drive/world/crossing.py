@@ -90,9 +90,7 @@ def clear_speed_m_s(
     return float(speeds_m_s[int(first.argmax())])
 
 
-_TOGETHER = np.clip(
-    np.add.outer(np.arange(len(TIMES_S)), np.arange(-_AIR_STEPS, _AIR_STEPS + 1)), 0, len(TIMES_S) - 1
-)
+_TOGETHER = np.clip(np.add.outer(np.arange(len(TIMES_S)), np.arange(-_AIR_STEPS, _AIR_STEPS + 1)), 0, len(TIMES_S) - 1)
 """For each moment the moments round it, (T, 2 * _AIR_STEPS + 1)."""
 
 

@@ -1,6 +1,7 @@
 """Worlds by name: `highway`, `highway:merge`, `carracing`, `gym:CartPole-v1`. Each is imported when it is asked for."""
 
 import importlib
+import importlib.util
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -15,12 +16,21 @@ class _Entry:
     place: str
     detail: str
     needs: str
+    package: str
 
 
 _WORLDS: Mapping[str, _Entry] = {
-    "highway": _Entry(place="chanzi.drive.world.highway:HighwayWorld", detail="scenario", needs="chanzi[drive]"),
+    "highway": _Entry(
+        place="chanzi.drive.world.highway:HighwayWorld",
+        detail="scenario",
+        needs="chanzi[drive]",
+        package="highway_env",
+    ),
     "metadrive": _Entry(
-        place="chanzi.drive.world.metadrive.world:MetaDriveWorld", detail="scenario", needs="chanzi[metadrive]"
+        place="chanzi.drive.world.metadrive.world:MetaDriveWorld",
+        detail="scenario",
+        needs="chanzi[metadrive]",
+        package="metadrive",
     ),
 }
 
@@ -28,6 +38,23 @@ _WORLDS: Mapping[str, _Entry] = {
 def world_names() -> tuple[str, ...]:
     """Return the names that `make_world` knows."""
     return tuple(_WORLDS)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Known:
+    """A world by name: what it needs, and whether that is installed."""
+
+    name: str
+    needs: str
+    ready: bool
+
+
+def known_worlds() -> tuple[Known, ...]:
+    """Return the registered worlds, without loading any."""
+    return tuple(
+        Known(name=name, needs=entry.needs, ready=importlib.util.find_spec(entry.package) is not None)
+        for name, entry in _WORLDS.items()
+    )
 
 
 def make_world(name: str, **options: object) -> World:
