@@ -25,7 +25,7 @@ pytestmark = pytest.mark.torch
 def trained(tmp_path_factory):
     folder = tmp_path_factory.mktemp("net")
     shards = write_shards(folder / "shards")
-    training = Training(epochs=6, batch=16, rate=4e-3, held_share=0.2, threads=1)
+    training = Training(epochs=12, batch=16, rate=4e-3, held_share=0.2, threads=1)
     report = train(shards, folder / "out", SMALL, training)
     return folder, shards, training, report
 
@@ -58,7 +58,7 @@ def test_killed_it_ends_as_if_it_had_not_been(trained, tmp_path):
         pass
 
     def kill(text):
-        if text.startswith("epoch 3"):
+        if text.startswith("epoch 5 "):
             raise KilledError
 
     with pytest.raises(KilledError):
