@@ -38,6 +38,7 @@ class _Packed:
     """B of one or more DOTs, ready for the inner loop; made by the first, dropped after the last of a frame."""
 
     constant: bool
+    span: Span
     last_use: int = 0
     data: tuple[Bytes, npt.NDArray[np.int32]] | None = None
 
@@ -87,6 +88,21 @@ class CorePlan:
                         writes.add(i, span)
         self._index, self._low, self._high = writes.arrays()
         self._packed: dict[tuple[object, ...], _Packed] = {}
+        self._held: list[tuple[Span, list[npt.NDArray]]] = []
+        self._disturb: dict[int, Callable[[int, int, int], None]] = {}
+
+    def forget(self, span: Span) -> None:
+        """Drop what was kept of bytes in the span: they have changed behind the code's back."""
+        for packed in self._packed.values():
+            if packed.span[0] < span[1] and packed.span[1] > span[0]:
+                packed.data = None
+        for (low, high), held in self._held:
+            if low < span[1] and high > span[0]:
+                held.clear()
+
+    def disturb(self, index: int, row: int, column: int, change: int) -> None:
+        """Let a sum of the DOT `index`, which has just run, be off by `change`: what was made of it is made again."""
+        self._disturb[index](row, column, change)
 
     def _last_write(self, span: Span, before: int) -> int:
         """Return the last instruction before `before` that writes into the span; -1: none; -2: none in the code."""
@@ -123,6 +139,7 @@ class CorePlan:
         if self._last_write((base, base + n_bytes), 0) != -2:
             return lambda: memory[base : base + n_bytes].copy().view(kind)
         held: list[npt.NDArray] = []
+        self._held.append(((base, base + n_bytes), held))
 
         def read() -> npt.NDArray:
             if not held:
@@ -148,11 +165,32 @@ class CorePlan:
         by_rows = m >= 16 * dot.ROWS * workers.threads or n <= dot.BLOCK
         kept = self.kept
 
-        def run() -> None:
+        def operands() -> tuple[Bytes, npt.NDArray[np.int32]]:
+            """Return packed B and what each column's sum is corrected by."""
             data, sums = packed.data or self._pack(packed, b)
             correction = (k * zero_a * zero_b - zero_a * sums.astype(np.int64)).astype(np.int32)
             if bias is not None:
                 correction += bias()
+            return data, correction
+
+        def disturb(row: int, column: int, change: int) -> None:
+            wrapped = np.array([change & 0xFFFFFFFF], np.uint32).view(np.int32)
+            if flags & DotFlag.HOLD:
+                at = row * self.memories.chip.core.dim + column
+                kept[at : at + 1] += wrapped
+                return
+            data, correction = operands()
+            correction[column : column + 1] += wrapped
+            first = column // dot.BLOCK * dot.BLOCK
+            rest = (correction, scale(), table(), d, f, kept)
+            dot.dot(memory, a, row, row + 1, first, min(first + dot.BLOCK, n), chunk, data, *rest)
+            if packed.last_use == index and not packed.constant:
+                packed.data = None
+
+        self._disturb[index] = disturb
+
+        def run() -> None:
+            data, correction = operands()
             rest = (correction, scale(), table(), d, f, kept)
             if small:
                 dot.dot(memory, a, 0, m, 0, n, chunk, data, *rest)
@@ -169,7 +207,7 @@ class CorePlan:
         """Return the holder of this DOT's packed B, shared with every DOT that reads the same bytes."""
         span = streams(ins)[1].spans[0]
         writer = self._last_write(span, index)
-        packed = self._packed.setdefault((b.tobytes(), writer), _Packed(constant=writer == -2))
+        packed = self._packed.setdefault((b.tobytes(), writer), _Packed(constant=writer == -2, span=span))
         packed.last_use = index
         return packed
 

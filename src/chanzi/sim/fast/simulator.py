@@ -1,6 +1,7 @@
 """Runs a compiled segment with prepared operations. Nothing heavy is imported before the first run."""
 
 from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
@@ -11,6 +12,9 @@ from chanzi.isa.instruction import Instruction
 from chanzi.program.layout import Frame, read_outputs, write_inputs
 from chanzi.program.program import Compiled
 from chanzi.sim.fast.workers import Workers, threads_wanted
+
+if TYPE_CHECKING:
+    from chanzi.sim.fast.prepare import CorePlan
 
 Bytes = npt.NDArray[np.uint8]
 
@@ -36,6 +40,8 @@ class Simulator:
         self._kept = [np.zeros(core.dim * core.dim, np.int32) for _ in range(n)]
         self._workers = Workers(threads_wanted())
         self._frame: list[Callable[[], None]] | None = None
+        self._order: list[tuple[int, int]] = []
+        self._plans: list[CorePlan] = []
 
     def setup(self) -> None:
         """Run the setup code: weights that stay are loaded."""
@@ -68,8 +74,9 @@ class Simulator:
 
     def _prepare(self, code: Sequence[Sequence[Instruction]]) -> list[Callable[[], None]]:
         """Return the operations of all cores in an order that keeps every wait."""
-        order = interleave(code)
+        self._order = order = interleave(code)
         if not order:
+            self._plans = []
             return []
         from chanzi.sim.fast.kernels import load_kernels
 
@@ -77,7 +84,7 @@ class Simulator:
         from chanzi.sim.fast.prepare import CorePlan, Memories
 
         memories = Memories(self.compiled.chip, self.dram, self.scratchpads, self._kept, self._workers)
-        plans = [CorePlan(memories, n, instructions) for n, instructions in enumerate(code)]
+        self._plans = plans = [CorePlan(memories, n, instructions) for n, instructions in enumerate(code)]
         return [plans[core].prepare(index) for core, index in order]
 
 
