@@ -134,3 +134,12 @@ def test_a_vehicle_alongside_is_cut_at_the_picture_and_not_thrown_about(ground):
     side = rig(3)[1]
     picture = _painted(ground, [((0.5, 3.2, 0.0, 5.0, 2.0), _RED)], side)
     assert 0.1 < (picture != _painted(ground, [], side)).any(axis=2).mean() < 0.9
+
+
+def test_a_vehicle_shows_its_tail_lamps_behind_and_its_head_lamps_ahead(ground):
+    dark = (20.0, 20.0, 20.0)
+    behind = _painted(ground, [((10.0, 0.0, 0.0, 5.0, 2.0), dark)])
+    facing = _painted(ground, [((10.0, 0.0, math.pi, 5.0, 2.0), dark)])
+    red = [(p[..., 0] > 120) & (p[..., 1] < 60) for p in (behind, facing)]
+    assert red[0].sum() > 2
+    assert red[1].sum() == 0

@@ -18,12 +18,13 @@ from chanzi.drive.world.ground import Ground
 from chanzi.drive.world.highway_roads import QuickNetwork, slip_rad, turned_angle, turned_point
 from chanzi.drive.world.highway_scenarios import SCENARIOS, Scenario
 from chanzi.drive.world.highway_traffic import Foresight
-from chanzi.drive.world.look import Colour, Look
+from chanzi.drive.world.look import Colour
 from chanzi.drive.world.painter import Painter
 from chanzi.drive.world.road import Lane
 from chanzi.drive.world.solids import PAINTS, solid_box
 from chanzi.drive.world.top_view import paint_top_view
 from chanzi.drive.world.wayside import Scenery, scatter
+from chanzi.drive.world.weather import draw_weather
 from chanzi.errors import DriveError, did_you_mean
 
 _DECISION_TICKS = 3
@@ -62,13 +63,17 @@ class HighwayWorld:
     traffic : int, optional
         At most how many other vehicles at the beginning; the scenario's own number by default. More come to an
         intersection as time passes, unless it is 0.
+    weather : str
+        One of `weather.weathers`; `mixed` draws one for each episode.
+    variety : float
+        0 to 1: how much episodes differ in colours, light and what the cameras suffer.
     frame_s : float
         From one frame to the next.
 
     Raises
     ------
     DriveError
-        There is no such scenario or rig.
+        There is no such scenario, rig or weather.
     """
 
     def __init__(
@@ -79,6 +84,8 @@ class HighwayWorld:
         width: int = 160,
         height: int = 80,
         traffic: int | None = None,
+        weather: str = "clear",
+        variety: float = 0.0,
         frame_s: float = 0.1,
     ) -> None:
         if scenario not in SCENARIOS:
@@ -107,6 +114,7 @@ class HighwayWorld:
             config[self._scenario.traffic_key] = others
         self._env = self._scenario.build(config={**config, "observation": {"type": "Kinematics"}})
         self._px_per_m = 16 if max(camera.width for camera in self.cameras) >= _FINE_WIDTH_PX else 8
+        self._weather, self._variety = weather, variety
         self._env.reset(seed=0)
         self._lanes = self._scenario.lanes(self._env)
         self._painter = Painter(self.cameras, _ground(scenario, self._px_per_m, self._lanes))
@@ -125,7 +133,8 @@ class HighwayWorld:
         trip = self._scenario.trip(self._env, np.random.default_rng([seed, 2]))
         self._route, self._orders = trip.route, trip.orders
         rng = np.random.default_rng([seed, 1])
-        self._look = Look(scenery=int(rng.integers(8)), sun_azimuth_rad=float(rng.uniform(-math.pi, math.pi)))
+        self._seed = seed
+        self._look, self._sensor = draw_weather(seed, self._weather, self._variety)
         self._painter.wear(self._look)
         self._rng = rng
         self._dress()
@@ -272,7 +281,13 @@ class HighwayWorld:
                 )
                 for box, other in zip(*self._neighbours(), strict=True)
             ]
-            images = tuple(self._painter.paint(k, pose, solids, self._scenery) for k in range(len(self.cameras)))
+            images = tuple(
+                self._sensor.see(
+                    self._painter.paint(k, pose, solids, self._scenery),
+                    np.random.default_rng([self._seed, self._ticks, k]),
+                )
+                for k in range(len(self.cameras))
+            )
             for image in images:
                 image.flags.writeable = False
             self._frame = Frame(

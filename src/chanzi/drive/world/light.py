@@ -19,7 +19,7 @@ def lamps(x_m: npt.ArrayLike, y_m: npt.ArrayLike) -> npt.NDArray[np.float64]:
 def brightness(look: Look, x_m: npt.ArrayLike, y_m: npt.ArrayLike) -> npt.NDArray[np.float64]:
     """Return the light on level things at places in the car's frame, as a factor on their colours."""
     day = look.ambient + look.sun * np.sin(look.sun_height_rad)
-    return day + look.lamps * 1.15 * lamps(x_m, y_m)
+    return day + look.lamps * 1.35 * lamps(x_m, y_m)
 
 
 def haze(look: Look, distance_m: npt.ArrayLike) -> npt.NDArray[np.float64]:

@@ -122,9 +122,9 @@ def _car() -> _Template:
             car.patch([(u, 0.503, z) for u, z in reversed(points)], colour)
     for side in (-1, 1):
         low, high = sorted((side * 0.27, side * 0.46))
-        car.patch([(-0.502, high, 0.56), (-0.5, high, 0.72), (-0.5, low, 0.72), (-0.502, low, 0.56)], _TAIL, 1.0)
-        car.patch([(0.502, low, 0.56), (0.5, low, 0.70), (0.5, high, 0.70), (0.502, high, 0.56)], _HEAD, 1.0)
-    car.patch([(-0.502, 0.12, 0.48), (-0.5, 0.12, 0.6), (-0.5, -0.12, 0.6), (-0.502, -0.12, 0.48)], (214, 214, 206))
+        car.patch([(-0.502, low, 0.56), (-0.5, low, 0.72), (-0.5, high, 0.72), (-0.502, high, 0.56)], _TAIL, 1.0)
+        car.patch([(0.502, high, 0.56), (0.5, high, 0.70), (0.5, low, 0.70), (0.502, low, 0.56)], _HEAD, 1.0)
+    car.patch([(-0.502, -0.12, 0.48), (-0.5, -0.12, 0.6), (-0.5, 0.12, 0.6), (-0.502, 0.12, 0.48)], (214, 214, 206))
     car.frustum((-0.42, 0.24, 0.455, 0.84), (-0.30, 0.06, 0.37, CAR_HEIGHT_M), _GLASS, _BODY)
     return car
 
@@ -140,7 +140,8 @@ class _Shape:
     def __init__(self, template: _Template) -> None:
         self.vertices = np.array(template.vertices)
         self.faces = tuple(np.array(face) for face in template.faces)
-        self.fine = tuple(template.fine)
+        # Lamps are seen from afar.
+        self.fine = tuple(fine and not glow for fine, glow in zip(template.fine, template.glow, strict=True))
         self.colours = np.array(template.colours)
         self.body = (self.colours == np.array(_BODY)).all(axis=1)[:, None]
         self.glow = np.array(template.glow)[:, None]
