@@ -20,6 +20,7 @@ COMMANDS = {
     "fpga": ("chanzi.cli.fpga:app", "Place and route a chip on an FPGA board; run networks on it."),
     "cost": ("chanzi.cli.cost:cost", "Say what a chip measures and costs: area, yield, dollars, with bands."),
     "validate": ("chanzi.cli.validate:validate", "Hold the cost models against published silicon."),
+    "loop": ("chanzi.cli.loop:app", "The data engine: drive, learn, judge, deploy, mine what fails, and again."),
     "doctor": ("chanzi.cli.doctor:doctor", "Say what is installed, what is missing and how to get it."),
 }
 

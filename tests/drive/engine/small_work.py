@@ -15,7 +15,7 @@ class Add(Work):
     """Adds what it reads to `n`; `how` may be 'well', 'dies once', 'dies', 'hangs once', 'mistake' or 'bug'."""
 
     kind: ClassVar[str] = "add"
-    patience_s: ClassVar[float] = 3.0
+    patience_s: ClassVar[float] = 12.0  # a worker's start counts, too, and may take seconds on a busy machine
     n: int
     reads: tuple[str, ...] = ()
     how: str = "well"

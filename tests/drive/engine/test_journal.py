@@ -206,7 +206,7 @@ def test_a_reader_looks_on_while_a_writer_writes_and_cannot_write(tmp_path):
     assert reader.open_units() == [(1, "gate", work.unit)]
     journal.commit(work, work.perform(store.get), 1, "gate", 2.0)
     assert reader.open_units() == []
-    assert reader.stage_seconds() == {(1, "gate"): 2.0}
+    assert reader.stage_cpu_s() == {(1, "gate"): 2.0}
     with pytest.raises(LoopError, match="reading only"):
         reader.begin(work, 1, "gate")
     reader.close()

@@ -34,8 +34,7 @@ TICK_S = 0.1
 SPEED_M_S = 8.0
 
 SETTINGS = Settings(
-    sim="toy",
-    roads=("lane",),
+    worlds=("toy:lane",),
     weathers=("clear", "rain", "fog"),
     seconds=6.0,
     suite=30,

@@ -18,8 +18,7 @@ def orders(loop: Loop, turn: int) -> tuple[DriveOrder, ...]:
     settings, wanted = loop.settings, loop.settings.collect
     fresh = scenarios(
         Purpose.LEARN,
-        sim=settings.sim,
-        roads=settings.roads,
+        worlds=settings.worlds,
         weathers=settings.weathers,
         seconds=settings.seconds,
         run_seed=settings.seed,

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from chanzi.drive.engine.store import Store
-from chanzi.drive.engine.work import Made, Work
+from chanzi.drive.engine.work import Made, Read, Work
 from chanzi.errors import ChanziError, LoopError
 
 MAX_LOSSES = 3
@@ -34,7 +34,7 @@ class Performed:
 
     index: int
     made: Made
-    seconds: float
+    cpu_s: float
 
 
 class Crew(Protocol):
@@ -65,9 +65,9 @@ class Alone:
         """See `Crew`."""
         for index, work in enumerate(works):
             begin(work)
-            start = time.monotonic()
+            start = time.process_time()
             made = work.perform(self._store.get)
-            yield Performed(index=index, made=made, seconds=time.monotonic() - start)
+            yield Performed(index=index, made=made, cpu_s=time.process_time() - start)
 
     def close(self) -> None:
         """See `Crew`."""
@@ -128,17 +128,14 @@ class Processes:
                         self._dismiss(worker)
                         losses[index] += 1
                         if losses[index] >= MAX_LOSSES:
-                            raise LoopError(
-                                f"{works[index].kind} {works[index].name} ended its worker {MAX_LOSSES} times",
-                                hint="too little memory, or a bug; fewer workers need less",
-                            )
+                            raise lost_too_often(works[index])
                         waiting.appendleft(index)
                         continue
                     worker.index = None
                     if isinstance(answer, BaseException):
                         raise answer
                     left -= 1
-                    yield Performed(index=index, made=answer[0], seconds=answer[1])
+                    yield Performed(index=index, made=answer[0], cpu_s=answer[1])
         finally:
             # Whoever stops early (an error, a consumer that had enough) leaves work in flight; nobody will ask for it.
             for worker in [w for w in self._workers if w.index is not None]:
@@ -204,7 +201,7 @@ def _one_thread() -> Iterator[None]:
 
 
 def _receive(worker: _Worker) -> "tuple[Made, float] | BaseException | None":
-    """Return what a worker sent: a result with its seconds, what the unit raised, or None if the worker is dead."""
+    """Return what a worker sent: a result with what it took, what the unit raised, or None if the worker is dead."""
     try:
         return worker.pipe.recv()
     except (EOFError, ConnectionResetError, OSError):
@@ -222,15 +219,10 @@ def _serve(pipe: "connection.Connection[Any, Any]", folder: str) -> None:
             work = pipe.recv()
         except (EOFError, KeyboardInterrupt):
             return
-        start = time.monotonic()
         try:
-            answer: object = (work.perform(store.get), time.monotonic() - start)
+            pipe.send(attempt(work, store.get))
         except KeyboardInterrupt:
             return
-        except Exception as error:
-            answer = _portable(error, work)
-        try:
-            pipe.send(answer)
         except (BrokenPipeError, ConnectionResetError):
             return
 
@@ -241,11 +233,28 @@ def _die_with(sentinel: int) -> None:
     os._exit(1)
 
 
-def _portable(error: Exception, work: Work) -> Exception:
-    """Return an error that can be sent: a user's mistake as it is, anything else with its traceback as text."""
-    if isinstance(error, ChanziError):
-        return error
-    import traceback
+def attempt(work: Work, read: Read) -> tuple[Made, float] | Exception:
+    """Perform a unit in a worker; return its result and what it took, or what can be sent of what it raised.
 
-    text = "".join(traceback.format_exception(error))
-    return RuntimeError(f"{work.kind} {work.name} failed in its worker:\n{text}")
+    What it took are seconds of processor time, over all threads: on a machine with other work they say more.
+
+    A user's mistake is sent as it is, anything else with its traceback as text.
+    """
+    start = time.process_time()
+    try:
+        return work.perform(read), time.process_time() - start
+    except ChanziError as error:
+        return error
+    except Exception as error:
+        import traceback
+
+        text = "".join(traceback.format_exception(error))
+        return RuntimeError(f"{work.kind} {work.name} failed in its worker:\n{text}")
+
+
+def lost_too_often(work: Work) -> LoopError:
+    """Return what to raise for a unit that has cost `MAX_LOSSES` workers."""
+    return LoopError(
+        f"{work.kind} {work.name} ended its worker {MAX_LOSSES} times",
+        hint="too little memory, or a bug; fewer workers need less",
+    )

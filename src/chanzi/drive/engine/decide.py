@@ -13,8 +13,7 @@ def suite(loop: Loop) -> tuple[Scenario, ...]:
     settings = loop.settings
     return scenarios(
         Purpose.SUITE,
-        sim=settings.sim,
-        roads=settings.roads,
+        worlds=settings.worlds,
         weathers=settings.weathers,
         seconds=settings.seconds,
         run_seed=settings.seed,
@@ -49,7 +48,14 @@ def decide(loop: Loop, turn: int) -> Gated:
     if old is None:
         drove = drive_all(loop, turn, [(new, scenario) for scenario in fixed_suite])
         return Gated(
-            candidate=turn, deployed=None, verdict=gate.first(broken), suite=quality(drove), fixed=(), broken=()
+            candidate=turn,
+            deployed=None,
+            verdict=gate.first(broken),
+            suite=quality(drove),
+            asked=0,
+            answered=0,
+            fixed=(),
+            broken=(),
         )
     # The road is what the deployed version drove in the last turn: those drives are in the journal already.
     trips = [t for t in loop.said(turn - 1, "deploy", Deployed).trips if t.version == old.number]
@@ -70,11 +76,15 @@ def decide(loop: Loop, turn: int) -> Gated:
         broken=broken,
     )
     changed = list(zip(by_new[ends[1] :], by_old[ends[1] :], mined, strict=True))
+    last = len(loop.said(turn - 1, "mine", Mined).failures)
+    answers = [n.passed for n, o, _ in changed[:last] if not o.passed]
     return Gated(
         candidate=turn,
         deployed=old.number,
         verdict=verdict,
         suite=quality(by_new[: ends[0]]),
+        asked=len(answers),
+        answered=sum(answers),
         fixed=tuple(f.circumstances for n, o, f in changed if n.passed and not o.passed),
         broken=tuple(f.circumstances for n, o, f in changed if o.passed and not n.passed),
     )

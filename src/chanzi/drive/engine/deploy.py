@@ -17,8 +17,7 @@ def road(loop: Loop, turn: int) -> tuple[Scenario, ...]:
     settings = loop.settings
     return scenarios(
         Purpose.ROAD,
-        sim=settings.sim,
-        roads=settings.roads,
+        worlds=settings.worlds,
         weathers=settings.weathers,
         seconds=settings.seconds,
         run_seed=settings.seed,

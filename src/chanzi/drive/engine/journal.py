@@ -23,7 +23,7 @@ CREATE TABLE IF NOT EXISTS attempt (
   stage TEXT NOT NULL, begun REAL NOT NULL);
 CREATE TABLE IF NOT EXISTS unit (
   id TEXT PRIMARY KEY, kind TEXT NOT NULL, name TEXT NOT NULL, turn INTEGER NOT NULL, stage TEXT NOT NULL,
-  work TEXT NOT NULL, made TEXT NOT NULL, session INTEGER NOT NULL, seconds REAL NOT NULL, done REAL NOT NULL);
+  work TEXT NOT NULL, made TEXT NOT NULL, session INTEGER NOT NULL, cpu_s REAL NOT NULL, done REAL NOT NULL);
 CREATE TABLE IF NOT EXISTS file (
   unit TEXT NOT NULL, name TEXT NOT NULL, sha256 TEXT NOT NULL, bytes INTEGER NOT NULL, PRIMARY KEY (unit, name));
 CREATE TABLE IF NOT EXISTS input (unit TEXT NOT NULL, sha256 TEXT NOT NULL, PRIMARY KEY (unit, sha256));
@@ -45,7 +45,7 @@ class Entry:
     turn: int
     stage: str
     work: bytes
-    seconds: float
+    cpu_s: float
     attempts: int
     code: str
 
@@ -128,7 +128,7 @@ class Journal:
         row = (self._writer(), work.unit, turn, stage, time.time())
         self._db.execute("INSERT INTO attempt (session, unit, turn, stage, begun) VALUES (?, ?, ?, ?, ?)", row)
 
-    def commit(self, work: Work, made: Made, turn: int, stage: str, seconds: float) -> Done:
+    def commit(self, work: Work, made: Made, turn: int, stage: str, cpu_s: float) -> Done:
         """Store what a unit made and note that it is done, in one transaction; a unit done before stays as it was.
 
         Raises
@@ -151,7 +151,7 @@ class Journal:
             self._db.execute("BEGIN IMMEDIATE")
             row = (unit, work.kind, work.name, turn, stage, canonical(work).decode(), made.values.decode())
             self._db.execute(
-                "INSERT INTO unit VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)", (*row, session, seconds, time.time())
+                "INSERT INTO unit VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)", (*row, session, cpu_s, time.time())
             )
             self._db.executemany(
                 "INSERT INTO file VALUES (?, ?, ?, ?)", [(unit, name, sha, size) for name, (sha, size) in files.items()]
@@ -179,7 +179,7 @@ class Journal:
         where += [("unit.stage = ?", stage)] if stage is not None else []
         clause = f"WHERE {' AND '.join(text for text, _ in where)}" if where else ""
         rows = self._db.execute(
-            "SELECT unit.id, kind, name, turn, stage, work, seconds,"
+            "SELECT unit.id, kind, name, turn, stage, work, cpu_s,"
             " (SELECT count(*) FROM attempt WHERE attempt.unit = unit.id), session.code"
             f" FROM unit JOIN session ON session.id = unit.session {clause} ORDER BY unit.rowid",
             [value for _, value in where],
@@ -187,7 +187,7 @@ class Journal:
         return [
             Entry(
                 unit=row[0], kind=row[1], name=row[2], turn=row[3], stage=row[4], work=str(row[5]).encode(),
-                seconds=row[6], attempts=row[7], code=row[8],
+                cpu_s=row[6], attempts=row[7], code=row[8],
             )
             for row in rows
         ]  # fmt: skip
@@ -219,9 +219,9 @@ class Journal:
         row = self._db.execute("SELECT said FROM conclusion WHERE turn = ? AND stage = ?", (turn, stage)).fetchone()
         return None if row is None else str(row[0]).encode()
 
-    def stage_seconds(self) -> dict[tuple[int, str], float]:
-        """Return the work of each stage: seconds of its units, added up over the workers."""
-        rows = self._db.execute("SELECT turn, stage, sum(seconds) FROM unit GROUP BY turn, stage").fetchall()
+    def stage_cpu_s(self) -> dict[tuple[int, str], float]:
+        """Return the work of each stage: processor seconds of its units, added up over the workers."""
+        rows = self._db.execute("SELECT turn, stage, sum(cpu_s) FROM unit GROUP BY turn, stage").fetchall()
         return {(int(turn), str(stage)): float(s) for turn, stage, s in rows}
 
     def sessions(self) -> list[str]:

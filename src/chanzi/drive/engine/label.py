@@ -2,7 +2,7 @@
 
 from chanzi.drive.engine.loop import Loop
 from chanzi.drive.engine.orders import SHARD, Labelled
-from chanzi.drive.engine.said import Collected, Shards
+from chanzi.drive.engine.said import Collected, Shard, Shards
 
 
 def label(loop: Loop, turn: int) -> Shards:
@@ -10,9 +10,13 @@ def label(loop: Loop, turn: int) -> Shards:
     clips = loop.said(turn, "collect", Collected).clips
     works = [loop.parts.label(clip.recording, clip.truth, clip.frames) for clip in clips]
     done = loop.run(works, turn, "label")
-    return Shards(shards=tuple(one.files[SHARD] for one in done), frames=sum(one.as_(Labelled).frames for one in done))
+    return Shards(
+        shards=tuple(
+            Shard(sha256=one.files[SHARD], frames=one.as_(Labelled).frames) for one in done if SHARD in one.files
+        )
+    )
 
 
-def shards(loop: Loop, turn: int) -> tuple[str, ...]:
-    """Return the shards of all turns up to one, oldest first."""
-    return tuple(shard for t in range(turn + 1) for shard in loop.said(t, "label", Shards).shards)
+def shards(loop: Loop, turn: int) -> tuple[Shard, ...]:
+    """Return the shards of a turn."""
+    return loop.said(turn, "label", Shards).shards

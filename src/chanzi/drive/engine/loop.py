@@ -83,7 +83,7 @@ class Loop:
         with contextlib.closing(results):
             for result in results:
                 work = waiting[result.index]
-                done = self.journal.commit(work, result.made, turn, stage, result.seconds)
+                done = self.journal.commit(work, result.made, turn, stage, result.cpu_s)
                 found[done.unit] = done
                 self._tell(Progress(turn=turn, stage=stage, name=work.name, done=len(found), total=total))
         return [found[work.unit] for work in works]

@@ -46,7 +46,7 @@ class Mix:
     rescue : bool
         The expert takes over where the network is about to fail.
     noise_rad : float
-        Standard deviation of bursts on the steering.
+        Most of the bursts on the expert's steering; 0 for a steady expert.
     seed : int
         Of the stretches and the bursts.
     """
@@ -173,7 +173,7 @@ class Parts(Protocol):
         ...
 
     def label(self, recording: str, truth: str, frames: tuple[int, ...]) -> Work:
-        """Return the making of a shard of those frames: `Labelled`; file SHARD."""
+        """Return the making of a shard of those frames: `Labelled`; file SHARD, unless none of them can be labelled."""
         ...
 
     def train(self, shards: tuple[str, ...], parent: str | None, epochs: int, seed: int) -> Work:
@@ -181,7 +181,7 @@ class Parts(Protocol):
         ...
 
     def adopt(self, network: str) -> Work:
-        """Return the taking over of a network from outside: `Trained`; files CHECKPOINT and NETWORK."""
+        """Return the taking over of a network from outside: `Trained`; file NETWORK, and CHECKPOINT if it has one."""
         ...
 
     def quantize(self, network: str, shards: tuple[str, ...]) -> Work:

@@ -1,13 +1,13 @@
 """Stage `quantize`: the candidate in 8 bits, calibrated on frames that were kept."""
 
-from chanzi.drive.engine.label import shards
 from chanzi.drive.engine.loop import Loop
 from chanzi.drive.engine.orders import INT8, Quantized
 from chanzi.drive.engine.said import Candidate, Integer
+from chanzi.drive.engine.train import lesson
 
 
 def quantize(loop: Loop, turn: int) -> Integer:
     """Quantize this turn's candidate."""
     network = loop.said(turn, "train", Candidate).network
-    (done,) = loop.run([loop.parts.quantize(network, shards(loop, turn))], turn, "quantize")
+    (done,) = loop.run([loop.parts.quantize(network, lesson(loop, turn))], turn, "quantize")
     return Integer(int8=done.files[INT8], path_change_m=done.as_(Quantized).path_change_m)

@@ -37,18 +37,33 @@ class Collected:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Shards:
-    """Stage `label`: artefacts to train on."""
+class Shard:
+    """An artefact to train on: labelled frames of one drive."""
 
-    shards: tuple[str, ...]
+    sha256: str
     frames: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Candidate:
-    """Stage `train`: a network, and whether it came from outside; `parent` is the version it began as."""
+class Shards:
+    """Stage `label`."""
 
-    checkpoint: str
+    shards: tuple[Shard, ...]
+
+    @property
+    def frames(self) -> int:
+        """Of all."""
+        return sum(shard.frames for shard in self.shards)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Candidate:
+    """Stage `train`: a network, and whether it came from outside; `parent` is the version it began as.
+
+    One from outside may have no checkpoint: who trains after it begins anew.
+    """
+
+    checkpoint: str | None
     network: str
     parent: int | None
     adopted: bool
@@ -78,7 +93,7 @@ class Version:
     """A network that drives, or may: its number is that of the turn that made it."""
 
     number: int
-    checkpoint: str
+    checkpoint: str | None
     network: str
     int8: str
     program: str
@@ -105,6 +120,8 @@ class Gated:
     verdict : Verdict
     suite : Quality
         Of the candidate.
+    asked, answered : int
+        Failures mined in the last turn that the deployed version still has, and how many of them the candidate passes.
     fixed : tuple of str
         Circumstances of mined failures that the candidate passes and the deployed version does not.
     broken : tuple of str
@@ -115,6 +132,8 @@ class Gated:
     deployed: int | None
     verdict: Verdict
     suite: Quality
+    asked: int
+    answered: int
     fixed: tuple[str, ...]
     broken: tuple[str, ...]
 

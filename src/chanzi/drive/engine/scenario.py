@@ -36,10 +36,8 @@ class Scenario:
 
     Parameters
     ----------
-    sim : str
-        The world, as `--sim` names it.
-    road : str
-        The world's scenario, such as 'racetrack'.
+    world : str
+        As `chanzi.drive.world.registry` names it: 'highway:racetrack'.
     seed : int
         Of the world's own chance: roads, traffic, noise of the cameras.
     weather : str
@@ -48,8 +46,7 @@ class Scenario:
         At most so long.
     """
 
-    sim: str
-    road: str
+    world: str
     seed: int
     weather: str
     seconds: float
@@ -57,26 +54,24 @@ class Scenario:
     @property
     def name(self) -> str:
         """For people."""
-        return f"{self.road}/{self.weather}/{self.seed}"
+        return f"{self.world}/{self.weather}/{self.seed}"
 
 
 def scenarios(
     purpose: Purpose,
     *,
-    sim: str,
-    roads: tuple[str, ...],
+    worlds: tuple[str, ...],
     weathers: tuple[str, ...],
     seconds: float,
     run_seed: int,
     turn: int,
     count: int,
 ) -> tuple[Scenario, ...]:
-    """Return `count` scenarios; every road meets every weather, as evenly as the count allows."""
+    """Return `count` scenarios; every world meets every weather, as evenly as the count allows."""
     return tuple(
         Scenario(
-            sim=sim,
-            road=roads[i % len(roads)],
-            weather=weathers[i // len(roads) % len(weathers)],
+            world=worlds[i % len(worlds)],
+            weather=weathers[i // len(worlds) % len(weathers)],
             seed=seed_of(purpose, run_seed, turn, i),
             seconds=seconds,
         )

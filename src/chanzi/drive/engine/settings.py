@@ -1,5 +1,8 @@
 """What a run of the engine is set to: written into its journal when it begins, and fixed from then on."""
 
+import dataclasses
+import tomllib
+import typing
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -8,7 +11,7 @@ import msgspec
 from chanzi.drive.engine.fleet import Fleet
 from chanzi.drive.engine.gate import Rule
 from chanzi.drive.engine.triggers import Trigger, Window
-from chanzi.errors import LoopError
+from chanzi.errors import LoopError, did_you_mean
 
 
 def _at_least(name: str, value: float, least: float) -> None:
@@ -31,7 +34,8 @@ class Collect:
     expert_share : float
         Of the time that the expert drives in the second turn; it halves every turn after.
     noise_rad : float
-        Standard deviation of bursts that push the steering about, so that there is something to recover from.
+        Most that bursts push the expert's steering about, so that there is something to recover from; 0 for a steady
+        expert.
     triggers : tuple of Trigger
         In the order in which they are served.
     window : Window
@@ -46,7 +50,7 @@ class Collect:
     drives: int = 16
     failures: int = 16
     expert_share: float = 0.3
-    noise_rad: float = 0.04
+    noise_rad: float = 0.25
     triggers: tuple[Trigger, ...] = (
         Trigger(name="failure", threshold=0.5, budget_frames=1200),
         Trigger(name="intervention", threshold=0.5, budget_frames=1200),
@@ -76,16 +80,20 @@ class Train:
     ----------
     first_epochs, epochs : int
         For the first network, and for each later one from the one that is deployed.
+    frames : int
+        In a turn, about: all of the turn's own, and drives of earlier turns drawn at random until so many are together,
+        so that nothing is forgotten and no turn takes longer than the last.
     threads : int
         Fixed, since the order of sums hangs on it.
     """
 
     first_epochs: int = 6
     epochs: int = 8
+    frames: int = 6000
     threads: int = 2
 
     def __post_init__(self) -> None:
-        for name in ("first_epochs", "epochs", "threads"):
+        for name in ("first_epochs", "epochs", "frames", "threads"):
             _at_least(name, getattr(self, name), 1)
 
 
@@ -95,8 +103,8 @@ class Settings:
 
     Parameters
     ----------
-    sim, roads, weathers, seconds
-        The worlds driven in: see `Scenario`.
+    worlds, weathers, seconds
+        What is driven in: see `Scenario`.
     chip : str
         A preset's name or a file: what networks are compiled for.
     cameras : int
@@ -113,8 +121,7 @@ class Settings:
         Keep all that collected drives recorded, not only the frames that triggers chose.
     """
 
-    sim: str = "highway"
-    roads: tuple[str, ...] = ("racetrack",)
+    worlds: tuple[str, ...] = ("highway:racetrack",)
     weathers: tuple[str, ...] = ("clear",)
     seconds: float = 30.0
     chip: str = "chanzi-16"
@@ -137,7 +144,7 @@ class Settings:
             _at_least(name, getattr(self, name), 0)
         if not self.seconds > 0:
             raise LoopError(f"drives of {self.seconds:g} seconds", hint="30 is usual")
-        for name in ("roads", "weathers"):
+        for name in ("worlds", "weathers"):
             if not getattr(self, name):
                 raise LoopError(f"no {name}", hint="one or more")
         if max(self.suite, self.fleet.drives, self.collect.drives, self.collect.first_drives) > 1000:
@@ -152,11 +159,6 @@ def read_settings(path: Path) -> Settings:
     LoopError
         Not to be read, not TOML, an unknown key, a wrong type, or settings that make no sense.
     """
-    import dataclasses
-    import tomllib
-
-    from chanzi.errors import did_you_mean
-
     try:
         data = tomllib.loads(path.read_text("utf-8"))
     except OSError as error:
@@ -164,18 +166,23 @@ def read_settings(path: Path) -> Settings:
     except (UnicodeDecodeError, tomllib.TOMLDecodeError, RecursionError) as error:
         raise LoopError(f"{path} is not TOML: {str(error)[:200]}", hint="see docs/loop.md") from None
 
-    def refuse_unknown(given: dict[str, object], kind: type, where: str) -> None:
-        known = {f.name: f.type for f in dataclasses.fields(kind)}
-        for key, value in given.items():
-            if key not in known:
-                raise LoopError(f"{path}: unknown key '{where}{key}'", hint=did_you_mean(key, known))
-            inner = known[key]
-            if isinstance(value, dict) and isinstance(inner, type) and dataclasses.is_dataclass(inner):
-                refuse_unknown(value, inner, f"{where}{key}.")
-
-    refuse_unknown(data, Settings, "")
+    _refuse_unknown(data, Settings, f"{path}: ")
     try:
         return msgspec.convert(data, Settings)
     except msgspec.ValidationError as error:
         cause = error.__cause__
         raise LoopError(f"{path}: {cause if isinstance(cause, LoopError) else error}") from None
+
+
+def _refuse_unknown(given: object, kind: object, where: str) -> None:
+    """Refuse keys that no dataclass of `kind` has, in tables and in arrays of tables."""
+    if isinstance(given, list):
+        for one in given:
+            _refuse_unknown(one, next(iter(typing.get_args(kind)), None), where)
+    if not isinstance(given, dict) or not isinstance(kind, type) or not dataclasses.is_dataclass(kind):
+        return
+    known = {f.name: f.type for f in dataclasses.fields(kind)}
+    for key, value in given.items():
+        if key not in known:
+            raise LoopError(f"{where}unknown key '{key}'", hint=did_you_mean(key, known))
+        _refuse_unknown(value, known[key], f"{where}{key}.")

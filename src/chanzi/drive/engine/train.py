@@ -1,5 +1,6 @@
-"""Stage `train`: a candidate, from the deployed network on and on all that was ever kept; or one from outside."""
+"""Stage `train`: a candidate, from the deployed network on, with what was kept now and before; or one from outside."""
 
+import random
 from pathlib import Path
 
 from chanzi.drive.engine import versions
@@ -11,12 +12,28 @@ from chanzi.drive.engine.scenario import Purpose, seed_of
 from chanzi.errors import LoopError
 
 
+def lesson(loop: Loop, turn: int) -> tuple[str, ...]:
+    """Return the shards that a turn trains on: its own, and earlier ones drawn until there are frames enough."""
+    own = shards(loop, turn)
+    earlier = [shard for t in range(turn) for shard in shards(loop, t)]
+    random.Random(seed_of(Purpose.LEARN, loop.settings.seed, turn, 1)).shuffle(earlier)
+    left = loop.settings.train.frames - sum(shard.frames for shard in own)
+    replayed = []
+    for shard in earlier:
+        if shard.frames <= left:
+            replayed.append(shard)
+            left -= shard.frames
+    return tuple(shard.sha256 for shard in (*replayed, *own))
+
+
 def train(loop: Loop, turn: int) -> Candidate:
     """Train this turn's candidate."""
     parent = versions.deployed(loop, turn)
+    if parent is not None and parent.checkpoint is None:
+        parent = None
     wanted = loop.settings.train
     work = loop.parts.train(
-        shards(loop, turn),
+        lesson(loop, turn),
         None if parent is None else parent.checkpoint,
         wanted.first_epochs if parent is None else wanted.epochs,
         seed_of(Purpose.LEARN, loop.settings.seed, turn, 0),
@@ -50,7 +67,7 @@ def adopt(loop: Loop, turn: int, path: Path) -> Candidate:
     (done,) = loop.run([loop.parts.adopt(name)], turn, "train")
     trained = done.as_(Trained)
     return Candidate(
-        checkpoint=done.files[CHECKPOINT],
+        checkpoint=done.files.get(CHECKPOINT),
         network=done.files[NETWORK],
         parent=None,
         adopted=True,
