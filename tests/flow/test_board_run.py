@@ -56,6 +56,8 @@ def _moves_data(board: Board) -> None:
     np.testing.assert_array_equal(board.read_memory(2048, 640), want)
 
 
+@pytest.mark.slow
+@pytest.mark.timeout(3600)
 def test_a_program_of_transfers_on_the_netlist() -> None:
     """Everything but array and vector unit, in ECP5 cells."""
     _moves_data(Board(netlist_line(_small(), memory_bytes=4096, compute=False)))
