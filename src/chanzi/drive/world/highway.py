@@ -185,6 +185,9 @@ class HighwayWorld:
             self._dress()
         if self._ticks % _DECISION_TICKS == 0:
             self._env.road.act()
+        for other in self._env.road.vehicles:
+            # IDM reverses when it stands too near to another, into whoever is behind.
+            other.action["acceleration"] = max(other.action["acceleration"], -max(other.speed, 0.0) / self.tick_s)
         self._env.road.step(self.tick_s)
         self._ticks += 1
         self._driven_m += float(ego.speed) * self.tick_s

@@ -28,6 +28,7 @@ _NEARBY_M = 70.0
 _ALIKE = 0.7
 """Cosine of the angle below which two ways cross and above which they join."""
 _PULL_AWAY_M_S2 = 2.0
+_PULLING_M_S2 = 0.3
 
 
 class PatientVehicle(IDMVehicle):
@@ -81,7 +82,7 @@ class Foresight:
         return tuple(lanes)
 
     def ways(self, others: list[RoadObject]) -> _Ways:
-        """Return where others will be if they keep their speed."""
+        """Return where others will be if they keep their speed, or pull away as they are doing."""
         places, headings = [], []
         for other in others:
             here, speed = turned_point(other.position), float(other.speed)
@@ -93,7 +94,7 @@ class Foresight:
                 continue
             line = self._line(self._lanes(other))
             place = line.nearest(here)
-            along = place.along_m + speed * _TIMES_S
+            along = place.along_m + _way_m(other)
             heading = np.interp(along, line.along_m, line.headings_rad)
             aside = place.lateral_m * np.exp(-_TIMES_S / _SETTLES_S)
             left = np.stack([-np.sin(heading), np.cos(heading)], axis=-1)
@@ -158,6 +159,16 @@ class Foresight:
             else:
                 speed = min(speed, _wait(entry, leave, begin_s, end_s, speed_m_s, free_m_s, vehicle))
         return speed
+
+
+def _way_m(other: ControlledVehicle) -> npt.NDArray[np.float64]:
+    """Return how far a vehicle will have gone at each of `_TIMES_S`."""
+    speed, gain = float(other.speed), float(other.action["acceleration"])
+    top = max(speed, min(float(other.target_speed or 0.0), float(other.lane.speed_limit or math.inf)))
+    if gain < _PULLING_M_S2 or top <= speed:
+        return speed * _TIMES_S
+    gaining = np.minimum(_TIMES_S, (top - speed) / gain)
+    return speed * gaining + gain * gaining**2 / 2 + top * (_TIMES_S - gaining)
 
 
 def _lead_gap_m(route: Route, along_m: float, vehicle: Vehicle, other: RoadObject) -> tuple[float, float] | None:
