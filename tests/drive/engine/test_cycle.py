@@ -146,6 +146,7 @@ def check_like(folder, whole, killed):
     _, journal = read_run(folder)
     again = [e for e in journal.entries() if e.attempts > 1]
     sessions = len(journal.sessions())
+    assert journal.begun_after_done() == 0
     journal.close()
     assert sessions == killed + 1
     # Of each kill, at most what every worker had in its hands was begun again.

@@ -23,7 +23,8 @@ class Fleet:
     drives_per_car : int
         That each car drives in a turn, with whatever version it has.
     alpha : float
-        Probability that a version as good as the old one is rolled back.
+        Probability that a version as good as the old one is rolled back, where the old one's rate is what its drives
+        showed; with the chance in that, somewhat more (`bench/loop_gate.py` works it out).
     rise : float
         Of the failure rate; so much worse than the old version is what the test looks for.
     """

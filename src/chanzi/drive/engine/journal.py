@@ -173,6 +173,11 @@ class Journal:
         """Return how often a unit was begun."""
         return int(self._db.execute("SELECT count(*) FROM attempt WHERE unit = ?", (unit,)).fetchone()[0])
 
+    def begun_after_done(self) -> int:
+        """Return how many attempts were made at units that were done already: none, unless something is wrong."""
+        row = self._db.execute("SELECT count(*) FROM attempt JOIN unit ON unit.id = attempt.unit WHERE begun > done")
+        return int(row.fetchone()[0])
+
     def entries(self, *, turn: int | None = None, stage: str | None = None) -> list[Entry]:
         """Return the units that are done, in the order in which they were."""
         where = [("unit.turn = ?", turn)] if turn is not None else []
