@@ -60,7 +60,7 @@ class NetSpec:
     cameras: int = 1
     height: int = 80
     width: int = 160
-    widths: tuple[int, int, int, int] = (16, 32, 64, 96)
+    widths: tuple[int, int, int, int] = (16, 32, 48, 64)
     depths: tuple[int, int, int, int] = (0, 0, 1, 1)
     neck: int = 24
     hidden: int = 128
