@@ -210,11 +210,13 @@ def gap_m(path_m: Points, occupancy: npt.NDArray[np.floating], vehicle: Vehicle,
     offset = taken[:, None] - path_m[None]
     distance = np.hypot(offset[..., 0], offset[..., 1])
     nearest = distance.argmin(axis=1)
-    # A vehicle's edge lies at most half a cell from the middle of the cell that it takes.
-    blocked = distance.min(axis=1) < vehicle.width_m / 2 + GRID_CELL_M / 2
+    # A vehicle's edge lies at most half a cell from the middle of the cell that it takes. Where the car itself stands
+    # there is no other.
+    front = vehicle.length_m / 2
+    blocked = (distance.min(axis=1) < vehicle.width_m / 2 + GRID_CELL_M / 2) & (STEP_M * nearest > front)
     if not blocked.any():
         return math.inf
-    along = STEP_M * nearest[blocked].min() - GRID_CELL_M / 2 - vehicle.length_m / 2
+    along = STEP_M * nearest[blocked].min() - GRID_CELL_M / 2 - front
     return max(float(along), 0.0)
 
 

@@ -120,7 +120,7 @@ def train(
     spec : NetSpec
     training : Training, optional
     cameras : sequence of Camera
-        The rig: cells of the grid that none of it sees are not learned, and pairs of cameras trade places in a mirror.
+        The rig: cells of the grid that none of it sees are learned as free, and cameras trade places in a mirror.
     parent : Path, optional
         A checkpoint to begin with instead of random weights.
     progress : callable, optional
@@ -224,14 +224,15 @@ def _loss(said: "tuple[Tensor, ...]", batch: Batch, seen: "Tensor") -> "Tensor":
     # The doubt learns from the path's errors, and the path not from the doubt: else it would give up what is hard.
     error, log = miss.detach(), spread.clamp(-6, 3)
     doubt = (log + 0.5 * (error * (-log).exp()) ** 2).mean()
-    taken = batch.occupancy
+    taken = batch.occupancy * seen
     cells = f.binary_cross_entropy_with_logits(logits.reshape(taken.shape), taken, reduction="none")
-    weight = seen * (1 + 2 * taken)
+    # Taken cells are few. Where no camera looks the network says no: what it were free to say would be believed.
+    weight = 1 + 4 * taken
     return (
         miss.mean()
         + 0.5 * (ahead - batch.ahead).abs().mean()
         + 0.05 * doubt
-        + 5 * (cells * weight).sum() / (weight.sum() + 1)
+        + 5 * (cells * weight).sum() / weight.sum()
         + 0.5 * (fast[:, 0] - batch.speed).abs().mean()
     )
 
@@ -265,7 +266,7 @@ def _judge(net: "nn.Module", frames: Frames, seen: "Tensor", size: int) -> _Judg
             loss += float(_loss(said, batch, seen)) * len(batch)
             left += (said[0] - batch.left).abs().sum(0).numpy() * LEFT_M
             speed += float((said[4][:, 0] - batch.speed).abs().sum()) * SPEED_M_S
-            found = (said[3].reshape(batch.occupancy.shape) > 0) * seen
+            found = said[3].reshape(batch.occupancy.shape) > 0
             true = batch.occupancy * seen
             hit += float((found * true).sum())
             said_taken += float(found.sum())
