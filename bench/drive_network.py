@@ -1,4 +1,4 @@
-"""Which shape of driving network fits which chip: cycles of one backbone drawn in several ways, by the timing simulator.
+"""Which shape of driving network fits which chip: cycles of one backbone drawn in several ways.
 
     python bench/drive_network.py            the table
     python bench/drive_network.py --write    also rewrite docs/results/drive-network.md
@@ -112,8 +112,9 @@ def main() -> None:
     if arguments.write:
         RESULTS.write_text(
             "# Which driving network fits which chip\n\n"
-            "Cycles of a frame by the timing simulator, weights resident, one core; `python bench/drive_network.py --write`."
-            "\nWhy it is drawn as it is: [the driving network](../design/drive-network.md).\n\n" + "\n".join(lines) + "\n"
+            "Cycles of a frame by the timing simulator, weights resident, one core;\n"
+            "`python bench/drive_network.py --write`. Why it is drawn as it is:\n"
+            "[the driving network](../design/drive-network.md).\n\n" + "\n".join(lines) + "\n"
         )
 
 
