@@ -11,6 +11,7 @@ pytest.importorskip("cv2")
 
 from chanzi.drive.camera import rig
 from chanzi.drive.world.boxes import corners
+from chanzi.drive.world.careful import curve_speeds_m_s
 from chanzi.drive.world.crossing import TIMES_S, Forecast, clear_speed_m_s, trials_m
 from chanzi.drive.world.look import Look
 from chanzi.drive.world.scene.renderer import Body, Renderer
@@ -18,6 +19,7 @@ from chanzi.drive.world.scene.roads import Band, Paint, Stripe, ground_mesh
 from chanzi.errors import DriveError
 
 LOOK = Look(haze_m=1e6, shadow=0.0)
+FREE = (np.array([0.0, 100.0]), np.array([99.0, 99.0]))
 
 
 def _line(y, x0=-60.0, x1=160.0):
@@ -138,7 +140,7 @@ def _standing(x, y, heading=0.0, speed=0.0):
 
 
 def _clear(speed, target, others):
-    tried, ways = trials_m(speed, target)
+    tried, ways = trials_m(speed, target, *FREE)
     places = np.stack([ways, np.zeros_like(ways)], axis=-1)
     return clear_speed_m_s(places, np.zeros_like(ways), tried, 4.5, 1.8, others)
 
@@ -162,8 +164,19 @@ def test_one_that_would_be_met_is_let_pass(side):
 
 
 def test_trials_hold_what_they_promise():
-    tried, ways = trials_m(6.0, 12.0)
+    tried, ways = trials_m(6.0, 12.0, *FREE)
     assert (np.diff(ways, axis=1) >= -1e-9).all()
     # At the end each moves at its own speed, but the fastest, which may still gain.
     late = np.diff(ways, axis=1)[:, -1] / (TIMES_S[1] - TIMES_S[0])
     assert np.allclose(late[1:], tried[1:], atol=1e-6)
+
+
+def test_trials_slow_down_where_the_road_does():
+    along = np.linspace(0, 60, 61)
+    limits = curve_speeds_m_s(along, np.where(along > 30, 0.1, 0.0))
+    assert limits[31] == pytest.approx(5.0)
+    assert limits[0] == pytest.approx(math.sqrt(25 + 2 * 2 * 31))
+    _, ways = trials_m(10.0, 12.0, along, limits)
+    late = np.diff(ways, axis=1)[0, -1] / (TIMES_S[1] - TIMES_S[0])
+    assert ways[0, -1] > 31
+    assert late == pytest.approx(5.0, abs=0.3)

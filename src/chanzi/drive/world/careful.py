@@ -31,6 +31,23 @@ def curve_speed_m_s(along_m: npt.NDArray[np.floating], curvatures_1_m: npt.NDArr
     return float(np.sqrt((curve + 2 * BRAKING_M_S2 * np.maximum(along_m, 0.0)).min()))
 
 
+def curve_speeds_m_s(
+    along_m: npt.NDArray[np.floating], curvatures_1_m: npt.NDArray[np.floating]
+) -> npt.NDArray[np.float64]:
+    """Return at each point ahead (N,) the speed from which comfortable braking meets all that follow.
+
+    Parameters
+    ----------
+    along_m : (N,)
+        How far ahead each point is, rising.
+    curvatures_1_m : (N,)
+    """
+    curve = LATERAL_M_S2 / np.maximum(np.abs(curvatures_1_m), 1e-4)
+    # v(s)^2 + 2 b s is least over what follows, from the far end back.
+    energy = np.minimum.accumulate((curve + 2 * BRAKING_M_S2 * along_m)[::-1])[::-1]
+    return np.sqrt(energy - 2 * BRAKING_M_S2 * along_m)
+
+
 def follow_speed_m_s(gap_m: float, lead_m_s: float) -> float:
     """Return the speed at which a lead that brakes comfortably is never hit.
 

@@ -1,7 +1,8 @@
 """How fast a careful driver goes where others cross the way: the most that leaves room in place and in time.
 
-A handful of speeds is tried, each with the acceleration that leads to it; the car is followed along its route and the
-others along theirs, at the speed they have, and the fastest trial without an encounter is taken.
+A handful of speeds is tried, each with the acceleration that leads to it and slower where the road asks for it; the car
+is followed along its route and the others along theirs, at the speed they have, and the fastest trial without an
+encounter is taken.
 """
 
 from collections.abc import Sequence
@@ -40,16 +41,27 @@ class Forecast:
     width_m: float
 
 
-def trials_m(speed_m_s: float, target_m_s: float) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
-    """Return the speeds that are tried (S,), fastest first, and how far each has led at `TIMES_S`, (S, T)."""
-    speeds = target_m_s * np.array(_SHARES)
-    change = speeds - speed_m_s
-    rate = np.where(change > 0, _PUSH_M_S2, -_BRAKE_M_S2)
-    until = change / rate
-    t = TIMES_S[None]
-    early = np.minimum(t, until[:, None])
-    way = speed_m_s * early + rate[:, None] * early**2 / 2 + speeds[:, None] * np.maximum(t - until[:, None], 0.0)
-    return speeds, way
+def trials_m(
+    speed_m_s: float, target_m_s: float, along_m: npt.NDArray[np.floating], limits_m_s: npt.NDArray[np.floating]
+) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
+    """Return the speeds that are tried (S,), fastest first, and how far each has led at `TIMES_S`, (S, T).
+
+    Parameters
+    ----------
+    speed_m_s, target_m_s : float
+        Now, and at most.
+    along_m, limits_m_s : (N,)
+        What the road allows at distances ahead, 0 and up.
+    """
+    tried = target_m_s * np.array(_SHARES)
+    speed = np.full(len(tried), max(speed_m_s, 0.0))
+    way = np.zeros((len(tried), len(TIMES_S)))
+    for k in range(1, len(TIMES_S)):
+        aim = np.minimum(tried, np.interp(way[:, k - 1], along_m, limits_m_s))
+        following = np.clip(aim, speed - _BRAKE_M_S2 * STEP_S, speed + _PUSH_M_S2 * STEP_S)
+        way[:, k] = way[:, k - 1] + (speed + following) / 2 * STEP_S
+        speed = following
+    return tried, way
 
 
 def clear_speed_m_s(

@@ -20,7 +20,7 @@ NOTICE_M = 45.0
 """How far before a junction the route names the direction."""
 
 _STEP_M = 0.5
-_BEND_STEP_M = 2.0
+_BEND_STEP_RAD = 0.06
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -65,7 +65,7 @@ def roads_of(road_map: Any) -> Roads:
     """Return what is drawn of a map of MetaDrive."""
     lanes, stripes = [], []
     for lane, right_too in _lanes(road_map):
-        count = max(2, math.ceil(lane.length / _BEND_STEP_M) + 1) if _bends(lane) else 2
+        count = math.ceil(abs(_turn(lane)) / _BEND_STEP_RAD) + 2
         half = lane.width / 2
         lanes.append(Band(left_m=_offset(lane, half, count), right_m=_offset(lane, -half, count)))
         for side, at in ((0, half), (1, -half)):
@@ -73,7 +73,7 @@ def roads_of(road_map: Any) -> Roads:
             if paint is not None and (side == 0 or right_too):
                 stripes.append(Stripe(points_m=_offset(lane, at, count), paint=paint))
     walks = []
-    for walk in road_map.sidewalks.values():
+    for walk in (walk for block in road_map.blocks for walk in block.sidewalks.values()):
         corners = np.asarray(walk["polygon"], np.float64)
         if len(corners) >= 4:
             half = len(corners) // 2
@@ -106,8 +106,8 @@ def _lanes(road_map: Any) -> Iterator[tuple[Any, bool]]:
                 yield lane, lane is road[-1] or start == "decoration"
 
 
-def _bends(lane: Any) -> bool:
-    return abs(math.remainder(lane.heading_theta_at(lane.length) - lane.heading_theta_at(0.0), 2 * math.pi)) > 1e-3
+def _turn(lane: Any) -> float:
+    return math.remainder(lane.heading_theta_at(lane.length) - lane.heading_theta_at(0.0), 2 * math.pi)
 
 
 def _offset(lane: Any, left_m: float, count: int) -> Points:

@@ -47,6 +47,6 @@ SCENARIOS = {
     "straight": Scenario(blocks="SS", lanes=(2, 3)),
     "curve": Scenario(blocks="CSC", lanes=(2, 3)),
     "intersection": Scenario(blocks="SX", lanes=(2, 3)),
-    "roundabout": Scenario(blocks="SO", lanes=(1, 2)),
+    "roundabout": Scenario(blocks="SO", lanes=(1,)),
     "mixed": Scenario(blocks="", lanes=(2, 3), mixed=4),
 }

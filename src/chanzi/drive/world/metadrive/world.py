@@ -10,7 +10,7 @@ import numpy.typing as npt
 from chanzi.drive.camera import Camera, rig
 from chanzi.drive.messages import PATH_DISTANCES_M, Command, Control, Frame, Status, Truth, Vehicle
 from chanzi.drive.world.boxes import gaps
-from chanzi.drive.world.careful import curve_speed_m_s, follow_speed_m_s, horizon_m
+from chanzi.drive.world.careful import curve_speeds_m_s, follow_speed_m_s, horizon_m
 from chanzi.drive.world.crossing import clear_speed_m_s, trials_m
 from chanzi.drive.world.look import Look
 from chanzi.drive.world.metadrive import engine
@@ -277,7 +277,8 @@ class MetaDriveWorld:
     def _careful_speed_m_s(self) -> float:
         ahead = horizon_m()
         route, along = self._route, self._along
-        target = min(self.limit_m_s, curve_speed_m_s(ahead, route.curvature_1_m(along + ahead)))
+        limits = curve_speeds_m_s(ahead, route.curvature_1_m(along + ahead))
+        target = min(self.limit_m_s, float(limits[0]))
         crossing = []
         speed = target
         for box, other in zip(self._nearby(), self._who, strict=True):
@@ -296,7 +297,7 @@ class MetaDriveWorld:
             crossing.append(forecast(other))
         if not crossing:
             return speed
-        tried, ways = trials_m(self.speed_m_s, target)
+        tried, ways = trials_m(self.speed_m_s, self.limit_m_s, ahead, limits)
         places = route.point(along + ways)
         headings = np.interp(along + ways, route.along_m, route.headings_rad)
         clear = clear_speed_m_s(places, headings, tried, self.vehicle.length_m, self.vehicle.width_m, crossing)
