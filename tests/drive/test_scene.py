@@ -39,7 +39,7 @@ def _straight_road():
 def renderer():
     made = Renderer(rig(8, width=320, height=160))
     made.wear(LOOK)
-    made.build(_straight_road(), None)
+    made.build(_straight_road())
     yield made
     made.close()
 

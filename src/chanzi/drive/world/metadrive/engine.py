@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 from metadrive.component.map.pg_map import PGMap
+from metadrive.component.navigation_module.node_network_navigation import NodeNetworkNavigation
 from metadrive.component.vehicle.base_vehicle import BaseVehicle
 from metadrive.engine.base_engine import BaseEngine
 from metadrive.envs.base_env import BaseEnv
@@ -89,6 +90,16 @@ class _Maps(PGMapManager):
         agent["destination"] = self.legs[-1].lane.index[1]
 
 
+class _Navigation(NodeNetworkNavigation):
+    """Finds a vehicle's lane, and leaves out what only MetaDrive's own observations would read."""
+
+    def _get_info_for_checkpoint(
+        self, lanes_id: int, ref_lane: Any, ego_vehicle: Any
+    ) -> tuple[list[float], float, Any]:
+        del lanes_id, ego_vehicle
+        return [0.0] * self.CHECK_POINT_INFO_DIM, 0.0, ref_lane.end
+
+
 class _Env(MetaDriveEnv):
     def setup_engine(self) -> None:
         # Not its parent's: that one would list every seed.
@@ -110,6 +121,7 @@ def the_env() -> MetaDriveEnv:
             "store_map": False,
             "random_spawn_lane_index": False,
             "agent_policy": EnvInputPolicy,
+            "vehicle_config": {"navigation_module": _Navigation},
             "agent_observation": DummyObservation,
             # What a vehicle of the last episode was has no say in this one.
             "num_buffering_objects": 0,

@@ -7,7 +7,7 @@ import numpy as np
 
 from chanzi.drive.world.crossing import HORIZON_S, TIMES_S, Forecast
 
-_STEP_M = 2.0
+_STEP_RAD = 0.12
 
 
 def forecast(vehicle: Any) -> Forecast:
@@ -19,17 +19,19 @@ def forecast(vehicle: Any) -> Forecast:
     places, headings, left = [vehicle.position], [float(vehicle.heading_theta)], reach
     at = along
     for _ in range(8):
-        while left > 0 and at + _STEP_M <= lane.length:
-            at += _STEP_M
-            left -= _STEP_M
-            places.append(lane.position(at, aside))
-            headings.append(lane.heading_theta_at(at))
-        if left <= 0:
+        stop = min(at + left, lane.length)
+        if stop > at:
+            turn = abs(math.remainder(lane.heading_theta_at(stop) - lane.heading_theta_at(at), 2 * math.pi))
+            for s in np.linspace(at, stop, math.ceil(turn / _STEP_RAD) + 2)[1:]:
+                places.append(lane.position(float(s), aside))
+                headings.append(lane.heading_theta_at(float(s)))
+            left -= stop - at
+        if left <= 1e-6:
             break
         following = _next(vehicle, lane)
         if following is None:
             break
-        at -= lane.length
+        at = max(at - lane.length, 0.0)
         lane = following
     line = np.array(places, np.float64)
     if len(line) == 1 or speed < 0.1:

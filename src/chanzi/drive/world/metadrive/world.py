@@ -113,8 +113,8 @@ class MetaDriveWorld:
         self._boxes_at = -1
         self._last = self._pose()
         self._begin_m = self._along = self._route.nearest(np.array(self._last[:2])).along_m
+        self._located_at = -1
         self._time_s = self._route.length_m / _SLOWEST_M_S + _SPARE_S
-        self._locate()
 
     def _pose(self) -> tuple[float, float, float]:
         x, y = self._ego.position
@@ -134,8 +134,8 @@ class MetaDriveWorld:
         c, s = math.cos(here[2]), math.sin(here[2])
         self._driven_m += c * (here[0] - self._last[0]) + s * (here[1] - self._last[1])
         self._last = here
-        self._locate()
         if self._ticks % engine.DECISION_TICKS == 0:
+            self._locate()
             self._judge()
 
     def _pedals(self, control: Control) -> tuple[float, float]:
@@ -150,8 +150,11 @@ class MetaDriveWorld:
         return steering, -min(-force * self.tick_s / ego.config["max_brake_force"], 1.0)
 
     def _locate(self) -> None:
-        place = self._route.nearest(np.array(self._last[:2]), about_m=self._along)
-        self._along, self._lateral = place.along_m, place.lateral_m
+        """Find the car on its route; a route that crosses itself is followed from where the car was last found."""
+        if self._located_at != self._ticks:
+            self._located_at = self._ticks
+            place = self._route.nearest(np.array(self._last[:2]), about_m=self._along)
+            self._along, self._lateral = place.along_m, place.lateral_m
 
     def _judge(self) -> None:
         """Take over MetaDrive's word on how the episode stands."""
@@ -211,6 +214,7 @@ class MetaDriveWorld:
 
     def command(self) -> Command:
         """Return what the route asks for now."""
+        self._locate()
         for turn in self._turns:
             if turn.begin_m <= self._along < turn.end_m:
                 return turn.command
@@ -262,6 +266,7 @@ class MetaDriveWorld:
     def truth(self) -> Truth:
         """Return what is so now."""
         self._mine()
+        self._locate()
         x, y, heading = self._last
         c, s = math.cos(heading), math.sin(heading)
         path = self._route.point(self._along + np.array(PATH_DISTANCES_M)) - (x, y)
@@ -305,6 +310,7 @@ class MetaDriveWorld:
 
     def status(self) -> Status:
         """Return how the episode stands; progress is along the route, and arriving is MetaDrive's word."""
+        self._locate()
         own = np.array([0.0, 0.0, 0.0, self.vehicle.length_m, self.vehicle.width_m])
         whole = max(self._route.length_m - self._begin_m, 1e-6)
         progress = 1.0 if self._ended == "arrived" else min(max((self._along - self._begin_m) / whole, 0.0), 1.0)

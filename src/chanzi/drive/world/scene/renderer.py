@@ -75,8 +75,7 @@ class Renderer:
         self._root = p3d.NodePath("scene")
         self._rig = self._root.attachNewNode("rig")
         self._bodies = self._root.attachNewNode("bodies")
-        self._ground: Any = None
-        self._standing: Any = None
+        self._map = self._root.attachNewNode("map")
         self._pool: dict[tuple[float, float, float], list[Any]] = {}
         self._buffer, self._texture = self._output()
         for index, camera in enumerate(cameras):
@@ -175,25 +174,21 @@ class Renderer:
         root.setShaderInput("shadow", look.shadow)
         self._sky.setShaderInput("panorama", _texture(panorama(look)[::-1]))
 
-    def build(self, ground: Mesh, standing: Mesh | None) -> None:
+    def build(self, ground: Mesh, standing: Sequence[Mesh] = ()) -> None:
         """Take on a map.
 
         Parameters
         ----------
         ground : Mesh
             Flat, painted in the order of its triangles.
-        standing : Mesh, optional
-            What stands beside the roads.
+        standing : sequence of Mesh
+            What stands beside the roads, what stands together in one: what a camera has not in view costs nothing.
         """
-        for old in (self._ground, self._standing):
-            if old is not None:
-                old.removeNode()
-        self._ground = self._root.attachNewNode(_mesh_node(ground))
-        _flat(self._ground, _SORT_GROUND)
-        self._standing = None
-        if standing is not None and len(standing.triangles):
-            self._standing = self._root.attachNewNode(_mesh_node(standing))
-            self._standing.setBin("fixed", _SORT_SOLID)
+        self._map.removeNode()
+        self._map = self._root.attachNewNode("map")
+        _flat(self._map.attachNewNode(_mesh_node(ground)), _SORT_GROUND)
+        for mesh in standing:
+            self._map.attachNewNode(_mesh_node(mesh)).setBin("fixed", _SORT_SOLID)
 
     def render(self, x_m: float, y_m: float, heading_rad: float, bodies: Sequence[Body]) -> tuple[Picture, ...]:
         """Return what the rig's cameras see from a pose, uint8 (height, width, 3) each."""
