@@ -124,6 +124,9 @@ class Writes:
     def frame(self, world, moment):
         self.calls.append("frame")
 
+    def passed(self, passage):
+        self.calls.append(passage.fate)
+
     def plan(self, passage, perception, plan):
         self.calls.append("plan")
 
@@ -141,6 +144,7 @@ def test_listeners_hear_everything_and_change_nothing():
     assert writes.calls[0] == "begin"
     assert writes.calls[-1] == "end"
     assert writes.calls.count("frame") == len(episode.passages)
+    assert sum(call is Fate.USED for call in writes.calls) == writes.calls.count("plan")
     assert writes.calls.count("plan") == sum(p.fate is Fate.USED for p in episode.passages)
     assert writes.calls.count("tick") == round(episode.time_s / 0.02)
 

@@ -144,8 +144,12 @@ class Listener(Protocol):
         """Take a frame; the world may be looked at, not touched."""
         ...
 
+    def passed(self, passage: Passage) -> None:
+        """Take a frame's way: once as it sets out, again when its fate is known."""
+        ...
+
     def plan(self, passage: Passage, perception: Perception | None, plan: Plan) -> None:
-        """Take a plan, as the controller gets it; without a perception it is a stop."""
+        """Take a plan, as the controller gets it, at `passage.acted_s`; without a perception it is a stop."""
         ...
 
     def tick(self, time_s: float, control: Control, by: str) -> None:
@@ -348,9 +352,9 @@ class _Run:
         if parts.guard is not None and parts.guard.alarm:
             self._stop(now, parts.guard.alarm)
         if wrong:
-            self.passages.append(replace(passage, fate=Fate.REFUSED, why=wrong))
+            self._passed(replace(passage, fate=Fate.REFUSED, why=wrong))
         elif passage.arrived_s < self.free_s - _EPS_S:
-            self.passages.append(replace(passage, fate=Fate.DROPPED))
+            self._passed(replace(passage, fate=Fate.DROPPED))
         else:
             self._look(frame, passage)
         truth = self.world.truth()
@@ -374,6 +378,14 @@ class _Run:
         planned = answered + self.parts.delays.planning_s
         passage = replace(passage, answered_s=answered, planned_s=planned)
         self.pending.append(_Pending(passage=passage, answer=answer, due_s=planned))
+        for listener in self.parts.listeners:
+            listener.passed(passage)
+
+    def _passed(self, passage: Passage) -> None:
+        """Write a frame's fate down."""
+        self.passages.append(passage)
+        for listener in self.parts.listeners:
+            listener.passed(passage)
 
     def _deliver(self, now: float) -> None:
         """Give the controller what has become due."""
@@ -383,14 +395,14 @@ class _Run:
             if answer.note:
                 self.notes.append(Stop(time_s=now, why=answer.note))
             if answer.perception is None:
-                self.passages.append(replace(passage, planned_s=None, fate=Fate.FAILED, why=answer.trouble))
+                self._passed(replace(passage, planned_s=None, fate=Fate.FAILED, why=answer.trouble))
                 self._stop(now, answer.trouble)
                 continue
             if self.latched:
-                self.passages.append(replace(passage, fate=Fate.REFUSED, why=self.latched))
+                self._passed(replace(passage, fate=Fate.REFUSED, why=self.latched))
                 continue
             passage = replace(passage, acted_s=now, fate=Fate.USED)
-            self.passages.append(passage)
+            self._passed(passage)
             plan = self.parts.driver.decide(answer.perception)
             self._adopt(now, plan)
             for listener in self.parts.listeners:

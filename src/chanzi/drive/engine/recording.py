@@ -35,6 +35,9 @@ class Recorder:
         self._frames.append(moment.frame)
         self._truths.append(moment.truth)
 
+    def passed(self, passage: Passage) -> None:
+        """See `Listener`."""
+
     def plan(self, passage: Passage, perception: Perception | None, plan: Plan) -> None:
         """See `Listener`."""
 

@@ -75,6 +75,9 @@ class Watcher:
             if answer.perception is not None:
                 self._shadow_said[moment.frame.number] = answer.perception
 
+    def passed(self, passage: Passage) -> None:
+        """See `Listener`."""
+
     def plan(self, passage: Passage, perception: Perception | None, plan: Plan) -> None:
         """See `Listener`."""
         del plan
