@@ -1,8 +1,8 @@
 """How fast a careful driver goes where others cross the way: the most that leaves room in place and in time.
 
 A handful of speeds is tried, each with the acceleration that leads to it and slower where the road asks for it; the car
-is followed along its route and the others along theirs, at the speed they have, and the fastest trial without an
-encounter is taken.
+is followed along its route and the others along theirs, at the speed they have. The trial that keeps most time between
+them is taken, and of several the fastest.
 """
 
 from collections.abc import Sequence
@@ -17,10 +17,11 @@ TIMES_S = np.arange(0.0, HORIZON_S + STEP_S / 2, STEP_S)
 """Moments at which encounters are looked for."""
 
 _SHARES = (1.0, 0.8, 0.6, 0.4, 0.2, 0.0)
-_PUSH_M_S2, _BRAKE_M_S2 = 1.5, 3.0
+_PUSH_M_S2 = 1.5
+_BRAKE_M_S2 = np.where(np.array(_SHARES) > 0, 3.0, 5.0)
 _AIR_M = 0.3
-_AIR_STEPS = 3
-"""Nobody may be where the car is from this many steps before it to as many after it."""
+_AIR_STEPS = (3, 2, 1, 0)
+"""Nobody may be where the car is from this many steps before it to as many after it; fewer where that cannot be had."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -72,7 +73,7 @@ def clear_speed_m_s(
     width_m: float,
     others: Sequence[Forecast],
 ) -> float:
-    """Return the first of the tried speeds that meets nobody; if all do, the one that does so last.
+    """Return the first of the tried speeds that meets nobody with most time between; if all do, that which does last.
 
     Parameters
     ----------
@@ -88,22 +89,28 @@ def clear_speed_m_s(
         return float(speeds_m_s[0])
     own = _discs(places_m, headings_rad, length_m)
     low, high = own.min(axis=(0, 1, 2)), own.max(axis=(0, 1, 2))
-    meets = np.zeros(places_m.shape[:2], bool)
+    near = np.zeros((*places_m.shape[:2], _AROUND.shape[1]), bool)
     for other in others:
         theirs = _discs(other.places_m, other.headings_rad, other.length_m)
         reach = _radius(length_m, width_m) + _radius(other.length_m, other.width_m) + _AIR_M
         if (theirs.max(axis=(0, 1)) < low - reach).any() or (theirs.min(axis=(0, 1)) > high + reach).any():
             continue
         # (S, T, times near T, own disc, their disc)
-        around = theirs[_TOGETHER][None, :, :, None, :]
+        around = theirs[_AROUND][None, :, :, None, :]
         x, y = (own[:, :, None, :, None, k] - around[..., k] for k in (0, 1))
-        meets |= (x * x + y * y < reach * reach).any(axis=(2, 3, 4))
-    first = np.where(meets.any(axis=1), meets.argmax(axis=1), len(TIMES_S))
-    return float(speeds_m_s[int(first.argmax())])
+        near |= (x * x + y * y < reach * reach).any(axis=(3, 4))
+    middle = _AIR_STEPS[0]
+    for air in _AIR_STEPS:
+        free = np.flatnonzero(~near[:, :, middle - air : middle + air + 1].any(axis=(1, 2)))
+        if len(free):
+            return float(speeds_m_s[free[0]])
+    return float(speeds_m_s[int(near[:, :, middle].argmax(axis=1).argmax())])
 
 
-_TOGETHER = np.clip(np.add.outer(np.arange(len(TIMES_S)), np.arange(-_AIR_STEPS, _AIR_STEPS + 1)), 0, len(TIMES_S) - 1)
-"""For each moment the moments round it, (T, 2 * _AIR_STEPS + 1)."""
+_AROUND = np.clip(
+    np.add.outer(np.arange(len(TIMES_S)), np.arange(-_AIR_STEPS[0], _AIR_STEPS[0] + 1)), 0, len(TIMES_S) - 1
+)
+"""For each moment the moments round it, (T, 2 * _AIR_STEPS[0] + 1)."""
 
 
 def _discs(

@@ -10,14 +10,14 @@ import numpy.typing as npt
 from chanzi.drive.camera import Camera, rig
 from chanzi.drive.messages import PATH_DISTANCES_M, Command, Control, Frame, Status, Truth, Vehicle
 from chanzi.drive.world.boxes import gaps
-from chanzi.drive.world.careful import curve_speeds_m_s, follow_speed_m_s, horizon_m
+from chanzi.drive.world.careful import LATERAL_M_S2, curve_speeds_m_s, follow_speed_m_s, horizon_m
 from chanzi.drive.world.crossing import clear_speed_m_s, trials_m
-from chanzi.drive.world.look import Look
 from chanzi.drive.world.metadrive import engine
-from chanzi.drive.world.metadrive.forecast import forecast
-from chanzi.drive.world.metadrive.roads import plain_lanes_of, route_of
+from chanzi.drive.world.metadrive.forecast import forecasts
+from chanzi.drive.world.metadrive.roads import NOTICE_M, plain_lanes_of, route_of
 from chanzi.drive.world.metadrive.scenarios import SCENARIOS
 from chanzi.drive.world.solids import PAINTS
+from chanzi.drive.world.weather import draw_weather
 from chanzi.errors import DriveError, did_you_mean
 
 _NEARBY_M = 90.0
@@ -26,6 +26,9 @@ _SLOWEST_M_S = 2.5
 """Mean speed below which an episode runs out of time."""
 
 _SPARE_S = 30.0
+_JUNCTION_1_M = LATERAL_M_S2 / 8.0**2
+"""A junction is driven like a bend that allows 8 m/s: nobody here has the right of way."""
+
 _COASTING = 1e-6
 """A push that is none: with none at all MetaDrive brakes a little."""
 
@@ -45,13 +48,17 @@ class MetaDriveWorld:
         Density of the others, in MetaDrive's way: vehicles per ten metres of lane where vehicles may begin.
     limit_m_s : float
         The most that a careful driver drives.
+    weather : str
+        One of `weather.weathers`; `mixed` draws one for each episode.
+    variety : float
+        0 to 1: how much episodes differ in colours, light and what the cameras suffer.
     frame_s : float
         From one frame to the next.
 
     Raises
     ------
     DriveError
-        There is no such scenario or rig.
+        There is no such scenario, rig or weather.
     """
 
     def __init__(
@@ -63,6 +70,8 @@ class MetaDriveWorld:
         height: int = 80,
         traffic: float = 0.1,
         limit_m_s: float = 13.0,
+        weather: str = "clear",
+        variety: float = 0.0,
         frame_s: float = 0.1,
     ) -> None:
         if scenario not in SCENARIOS:
@@ -79,6 +88,7 @@ class MetaDriveWorld:
         self.limit_m_s = limit_m_s
         self._scenario = SCENARIOS[scenario]
         self._traffic = traffic
+        self._weather, self._variety = weather, variety
         self._renderer: Any = None
         self.reset(0)
         ego = self._ego
@@ -101,7 +111,8 @@ class MetaDriveWorld:
         _OPEN[:] = [self]
         self._route, self._turns = route_of(engine.route())
         rng = np.random.default_rng([seed, 1])
-        self._look = Look(scenery=int(rng.integers(8)), sun_azimuth_rad=float(rng.uniform(-math.pi, math.pi)))
+        self._seed = seed
+        self._look, self._sensor = draw_weather(seed, self._weather, self._variety)
         self._paints = {thing.id: PAINTS[int(rng.integers(len(PAINTS)))] for thing in engine.others()}
         self._scenery_seed = int(rng.integers(2**31))
         self._built = False
@@ -261,7 +272,10 @@ class MetaDriveWorld:
             )
             for other in engine.others()
         ]
-        return self._renderer.render(*self._last, bodies)
+        return tuple(
+            self._sensor.see(picture, np.random.default_rng([self._seed, self._ticks, k]))
+            for k, picture in enumerate(self._renderer.render(*self._last, bodies))
+        )
 
     def truth(self) -> Truth:
         """Return what is so now."""
@@ -282,7 +296,11 @@ class MetaDriveWorld:
     def _careful_speed_m_s(self) -> float:
         ahead = horizon_m()
         route, along = self._route, self._along
-        limits = curve_speeds_m_s(ahead, route.curvature_1_m(along + ahead))
+        bends = route.curvature_1_m(along + ahead)
+        for turn in self._turns:
+            inside = (along + ahead > turn.begin_m + NOTICE_M) & (along + ahead < turn.end_m)
+            bends = np.where(inside, np.maximum(np.abs(bends), _JUNCTION_1_M), bends)
+        limits = curve_speeds_m_s(ahead, bends)
         target = min(self.limit_m_s, float(limits[0]))
         crossing = []
         speed = target
@@ -299,7 +317,7 @@ class MetaDriveWorld:
                     bumper = gap - self.vehicle.length_m / 2 - box[3] / 2
                     speed = min(speed, follow_speed_m_s(bumper, max(0.0, float(other.speed) * math.cos(turn))))
                 continue
-            crossing.append(forecast(other))
+            crossing += forecasts(other)
         if not crossing:
             return speed
         tried, ways = trials_m(self.speed_m_s, self.limit_m_s, ahead, limits)
