@@ -19,6 +19,8 @@ from chanzi.drive.world.registry import make_world
 from chanzi.drive.world.world import World
 
 Progress = Callable[[str], None]
+_THINK_S = 0.08
+"""Between the expert's decisions: the truth costs more than a tick of the world."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -90,22 +92,27 @@ def drive(world: World, seed: int, recipe: Recipe) -> tuple[list[Frame], list[Tr
     frames: list[Frame] = []
     truths: list[Truth] = []
     ticks = max(1, round(recipe.every_s / world.tick_s))
+    thinking = max(1, round(_THINK_S / world.tick_s))
     speed, tick = 0.0, 0
-    while not world.status().ended and world.status().time_s < recipe.seconds:
-        truth = world.truth()
+    control = Control()
+    status = world.status()
+    while not status.ended and status.time_s < recipe.seconds:
         if tick % ticks == 0:
-            frame = world.observe()
+            frame, truth = world.observe(), world.truth()
             speed = frame.speed_m_s
             if abs(truth.lateral_m) <= recipe.most_lateral_m:
                 frames.append(frame)
                 truths.append(truth)
-        told, noise = unsteady.disturb(tick * world.tick_s, truth)
-        sure = expert_control(told, speed, world.vehicle)
-        # Far out the expert has the wheel to itself: an episode that ends in the grass teaches less.
-        wild = noise if abs(truth.lateral_m) < 0.6 * recipe.most_lateral_m else 0.0
-        control = Control(steering_rad=sure.steering_rad + wild, acceleration_m_s2=sure.acceleration_m_s2)
+        if tick % thinking == 0:
+            truth = world.truth()
+            told, noise = unsteady.disturb(tick * world.tick_s, truth)
+            sure = expert_control(told, speed, world.vehicle)
+            # Far out the expert has the wheel to itself: an episode that ends in the grass teaches less.
+            wild = noise if abs(truth.lateral_m) < 0.6 * recipe.most_lateral_m else 0.0
+            control = Control(steering_rad=sure.steering_rad + wild, acceleration_m_s2=sure.acceleration_m_s2)
         speed = max(0.0, speed + control.acceleration_m_s2 * world.tick_s)
         world.step(control)
+        status = world.status()
         tick += 1
     return frames, truths
 
