@@ -11,13 +11,11 @@ from pathlib import Path
 import numpy as np
 
 from chanzi.drive.controller import Driver
-from chanzi.drive.episode import Episode, Hands, Moment, Parts, run_episode
+from chanzi.drive.episode import Hands, Parts, Pilot, run_episode
 from chanzi.drive.expert import expert_control
-from chanzi.drive.messages import Control, Frame, Perception, Plan, Truth
+from chanzi.drive.messages import Control, Frame, Truth
 from chanzi.drive.network.collect import Recipe, Unsteady, shard_path
 from chanzi.drive.network.shards import make_shard, write_shard
-from chanzi.drive.pilot import Pilot
-from chanzi.drive.timeline import Passage
 from chanzi.drive.world.registry import make_world
 from chanzi.drive.world.world import World
 
@@ -43,19 +41,34 @@ class Lesson:
 
 
 class _Teacher:
-    """A co-driver: pushes the car off its line now and then, and saves it."""
+    """A co-driver: pushes the car off its line now and then, saves it, and keeps frames with what was so."""
 
     def __init__(self, recipe: Recipe, lesson: Lesson, seed: int) -> None:
-        self._lesson = lesson
+        self._recipe, self._lesson = recipe, lesson
         self._rng = np.random.default_rng([seed, 11])
         self._unsteady = Unsteady(recipe, seed)
         self._until_s = 0.0
         self._mine = self._saving = False
         self._hands: Hands | None = None
-        self._next_s = 0.0
+        self._think_s = self._keep_s = 0.0
+        self._world: World | None = None
+        self.frames: list[Frame] = []
+        self.truths: list[Truth] = []
 
     def begin(self, world: World) -> None:
         """Begin an episode."""
+        self._world = world
+
+    def saw(self, frame: Frame) -> Frame:
+        """Keep a frame, if it is time for one; it goes on as it is."""
+        assert self._world is not None
+        if frame.time_s >= self._keep_s - 1e-9:
+            self._keep_s = frame.time_s + self._recipe.every_s
+            truth = self._world.truth()
+            if abs(truth.lateral_m) <= self._recipe.most_lateral_m:
+                self.frames.append(frame)
+                self.truths.append(truth)
+        return frame
 
     def take(self, world: World, time_s: float, speed_m_s: float) -> Hands | None:
         """Return the teacher's control, or None where the network drives."""
@@ -63,9 +76,9 @@ class _Teacher:
             self._mine = self._rng.random() < self._lesson.share
             self._until_s = time_s + self._lesson.stretch_s
         # The truth costs more than a tick of the world: the teacher thinks as often as the expert of `collect`.
-        if time_s >= self._next_s - 1e-9:
+        if time_s >= self._think_s - 1e-9:
             self._hands = self._think(world, time_s, speed_m_s)
-            self._next_s = time_s + 0.08
+            self._think_s = time_s + 0.08
         return self._hands
 
     def _think(self, world: World, time_s: float, speed_m_s: float) -> Hands | None:
@@ -80,37 +93,6 @@ class _Teacher:
         sure = expert_control(told, speed_m_s, world.vehicle)
         pushed = Control(steering_rad=sure.steering_rad + push_rad, acceleration_m_s2=sure.acceleration_m_s2)
         return Hands(control=pushed, why="pushed")
-
-
-class _Keeper:
-    """A listener that keeps frames and what was so."""
-
-    def __init__(self, recipe: Recipe) -> None:
-        self._recipe = recipe
-        self._next_s = 0.0
-        self.frames: list[Frame] = []
-        self.truths: list[Truth] = []
-
-    def begin(self, world: World, seed: int) -> None:
-        """Begin an episode."""
-
-    def frame(self, world: World, moment: Moment) -> None:
-        """Keep a frame, if it is time for one."""
-        if moment.frame.time_s < self._next_s - 1e-9:
-            return
-        self._next_s = moment.frame.time_s + self._recipe.every_s
-        if abs(moment.truth.lateral_m) <= self._recipe.most_lateral_m:
-            self.frames.append(moment.frame)
-            self.truths.append(moment.truth)
-
-    def plan(self, passage: Passage, perception: Perception | None, plan: Plan) -> None:
-        """Take a plan."""
-
-    def tick(self, time_s: float, control: Control, by: str) -> None:
-        """Take a control."""
-
-    def end(self, episode: Episode) -> None:
-        """End the episode."""
 
 
 def aggregate(
@@ -135,16 +117,11 @@ def aggregate(
         for done, seed in enumerate(seeds):
             if shard_path(folder, seed).is_file():
                 continue
-            keeper = _Keeper(recipe)
-            parts = Parts(
-                pilot=pilot,
-                driver=Driver(world.vehicle),
-                codriver=_Teacher(recipe, lesson, seed),
-                listeners=(keeper,),
-            )
+            teacher = _Teacher(recipe, lesson, seed)
+            parts = Parts(pilot=pilot, driver=Driver(world.vehicle), codriver=teacher, sensor=teacher.saw)
             episode = run_episode(world, seed, parts, limit_s=recipe.seconds)
-            if keeper.frames:
-                write_shard(shard_path(folder, seed), make_shard(keeper.frames, keeper.truths))
+            if teacher.frames:
+                write_shard(shard_path(folder, seed), make_shard(teacher.frames, teacher.truths))
             if progress:
                 saved = sum(takeover.why == "saved" for takeover in episode.takeovers)
                 progress(f"{done + 1} of {len(seeds)} episodes: {episode.ended}, saved {saved} times")
