@@ -1,5 +1,6 @@
 """Drives to learn from, on the ring of `ring.py`: what is kept, that it is told truly, and that a teacher saves."""
 
+import itertools
 import sys
 from pathlib import Path
 
@@ -33,14 +34,14 @@ class Road(Ring):
 @pytest.fixture(autouse=True)
 def _ring_by_name(monkeypatch):
     for module in (collection, aggregation):
-        monkeypatch.setattr(module, "make_world", lambda name, **options: Road(**options))
+        monkeypatch.setattr(module, "make_world", lambda _, **options: Road(**options))
 
 
 def test_the_expert_is_off_its_line_and_comes_back():
     frames, truths = drive(Road(), 1, RECIPE)
     lateral = np.array([truth.lateral_m for truth in truths])
     assert len(frames) == len(truths) > 80
-    assert all(b.time_s - a.time_s >= 0.2 - 1e-9 for a, b in zip(frames, frames[1:], strict=False))
+    assert all(b.time_s - a.time_s >= 0.2 - 1e-9 for a, b in itertools.pairwise(frames))
     assert np.abs(lateral).max() <= 1.9
     assert lateral.std() > 0.3, "a driver who never errs shows no one how to recover"
     assert (np.diff(np.sign(lateral)) != 0).sum() >= 3
