@@ -215,3 +215,25 @@ def test_pure_pursuit_holds_its_own_circle(curvature, speed):
     centre = circle - (CAR.wheelbase_m / 2, 0)
     found = steer_rad(centre, speed, CAR, Tuning(lateral_m_s2=1e3))
     assert found == pytest.approx(math.atan(CAR.wheelbase_m * curvature), abs=0.01)
+
+
+@settings(max_examples=6)
+@given(st.floats(-0.03, 0.03), st.floats(-1.0, 1.0), st.floats(1.0, 25.0))
+def test_more_grip_is_the_same_drive_in_less_time(curvature, offset, factor):
+    """With k times the brakes, at sqrt(k) times the speed and ticks as much shorter, the car drives the same way."""
+    ways = []
+    for k in (1.0, factor):
+        root = math.sqrt(k)
+        brakes = 10.0 * k
+        vehicle = replace(CAR, max_braking_m_s2=brakes, max_acceleration_m_s2=3.0 * k, max_speed_m_s=40.0 * root)
+        road, tick_s = Road(curvature), TICK_S / root
+        car = on_road(road, offset, 0.0, 6.0 * root)
+        driver, way = Driver(vehicle), []
+        for tick in range(100):
+            if tick % 2 == 0:
+                driver.saw(frame(tick, tick * tick_s, car.speed))
+                driver.decide(perception(tick, road.path(car), speed=11.0 * root))
+            car.step(driver.tick(tick_s), tick_s)
+            way.append(car.centre)
+        ways.append(np.array(way))
+    assert np.allclose(*ways, atol=0.15)

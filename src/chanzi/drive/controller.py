@@ -6,14 +6,14 @@ and planner took; `Driver` knows where to, from the controls it gave and the spe
 
 import math
 from collections import deque
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
 
 from chanzi.drive.messages import Control, Frame, Perception, Plan, Vehicle
 from chanzi.drive.motion import Motion, advance, held, seen_from
-from chanzi.drive.planner import RESPONSE_S, Lead, Limits, make_plan, stop_plan
+from chanzi.drive.planner import Lead, Limits, grip, make_plan, stop_plan
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -32,6 +32,8 @@ class Tuning:
         How fast acceleration may rise, and fall.
     patience_s : float
         Age of a plan, since its picture, from which the car stops.
+    response_s : float
+        Time in which a difference of speed is closed; as `Limits.response_s`.
     """
 
     look_s: float = 0.7
@@ -42,6 +44,23 @@ class Tuning:
     push_m_s3: float = 8.0
     brake_m_s3: float = 30.0
     patience_s: float = 0.6
+    response_s: float = 0.8
+
+    @staticmethod
+    def of(vehicle: Vehicle) -> "Tuning":
+        """Return the tuning of a vehicle, scaled as `chanzi.drive.planner.grip` says."""
+        base, k = Tuning(), grip(vehicle)
+        root = math.sqrt(k)
+        return replace(
+            base,
+            look_s=base.look_s / root,
+            steering_rad_s=base.steering_rad_s * root,
+            lateral_m_s2=base.lateral_m_s2 * k,
+            push_m_s3=base.push_m_s3 * k * root,
+            brake_m_s3=base.brake_m_s3 * k * root,
+            patience_s=base.patience_s / root,
+            response_s=base.response_s / root,
+        )
 
 
 def steer_rad(path_m: npt.NDArray[np.floating], speed_m_s: float, vehicle: Vehicle, tuning: Tuning) -> float:
@@ -109,12 +128,12 @@ def control(
     tick_s : float
     tuning : Tuning, optional
     """
-    tuning = tuning or Tuning()
+    tuning = tuning or Tuning.of(vehicle)
     aim = steer_rad(seen_from(plan.path_m, then, now), now.speed_m_s, vehicle, tuning)
     turn = tuning.steering_rad_s * tick_s
     steering = min(max(aim, last.steering_rad - turn), last.steering_rad + turn)
     target = min(max(plan.speed_m_s, 0.0), vehicle.max_speed_m_s)
-    asked = (target - now.speed_m_s) / RESPONSE_S
+    asked = (target - now.speed_m_s) / tuning.response_s
     if plan.stop:
         asked = min(asked, -vehicle.max_braking_m_s2 / 2)
     asked = min(max(asked, last.acceleration_m_s2 - tuning.brake_m_s3 * tick_s), _rise(last, tuning, tick_s))
@@ -142,8 +161,8 @@ class Driver:
 
     def __init__(self, vehicle: Vehicle, *, limits: Limits | None = None, tuning: Tuning | None = None) -> None:
         self.vehicle = vehicle
-        self.limits = limits or Limits()
-        self.tuning = tuning or Tuning()
+        self.limits = limits or Limits.of(vehicle)
+        self.tuning = tuning or Tuning.of(vehicle)
         self.plan: Plan | None = None
         self._lead: Lead | None = None
         self._now = Motion()
@@ -194,7 +213,7 @@ class Driver:
         if instead is not None:
             given = held(instead, self.vehicle)
         elif self.plan is None:
-            given = held(Control(acceleration_m_s2=-self._now.speed_m_s / RESPONSE_S), self.vehicle)
+            given = held(Control(acceleration_m_s2=-self._now.speed_m_s / self.tuning.response_s), self.vehicle)
         else:
             if not self.plan.stop and self._time_s - self._plan_time_s > self.tuning.patience_s + 1e-9:
                 self.stop(f"no plan for {self.tuning.patience_s:g} s")

@@ -5,7 +5,7 @@ front and the network's own doubt allow, and where its words make no sense the c
 """
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 
 import numpy as np
@@ -25,8 +25,8 @@ Points = npt.NDArray[np.float64]
 
 STEP_M = 1.0
 """Between the points of a plan's path."""
-RESPONSE_S = 0.8
-"""Time in which the controller closes a difference of speed; so ``v + a * RESPONSE_S`` asks it for `a`."""
+_CAR_M_S2 = 10.0
+"""What a road car's tyres hold, about. A vehicle whose brakes do more is a racing car on wheels of glue."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -45,6 +45,8 @@ class Limits:
         Probability from which a cell counts as taken.
     doubt_m : float
         Spread of the path from which it is not believed.
+    response_s : float
+        Time in which the controller closes a difference of speed; so a speed of ``v + a * response_s`` asks for `a`.
     """
 
     lateral_m_s2: float = 3.5
@@ -55,6 +57,30 @@ class Limits:
     comfort_m_s2: float = 2.0
     occupied: float = 0.5
     doubt_m: float = 1.5
+    response_s: float = 0.8
+
+    @staticmethod
+    def of(vehicle: Vehicle) -> "Limits":
+        """Return the limits of a vehicle: a road car's, or those of one with `grip` times its tyres."""
+        base, k = Limits(), grip(vehicle)
+        return replace(
+            base,
+            lateral_m_s2=base.lateral_m_s2 * k,
+            braking_m_s2=base.braking_m_s2 * k,
+            acceleration_m_s2=base.acceleration_m_s2 * k,
+            comfort_m_s2=base.comfort_m_s2 * k,
+            headway_s=base.headway_s / math.sqrt(k),
+            response_s=base.response_s / math.sqrt(k),
+        )
+
+
+def grip(vehicle: Vehicle) -> float:
+    """Return how many times a road car's accelerations a vehicle bears, 1 and up.
+
+    On the same road with k times the grip everything happens as before at sqrt(k) times the speed: accelerations grow
+    by k and times shrink by sqrt(k), which is how limits and tuning are scaled.
+    """
+    return max(1.0, vehicle.max_braking_m_s2 / _CAR_M_S2)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -87,7 +113,7 @@ def make_plan(
     lead : Lead, optional
         What the last call returned.
     """
-    limits = limits or Limits()
+    limits = limits or Limits.of(vehicle)
     wrong = nonsense(perception)
     if wrong:
         return Plan(frame=perception.frame, path_m=straight(), speed_m_s=0.0, stop=wrong), None
@@ -106,7 +132,7 @@ def make_plan(
     gap = gap_m(path, perception.occupancy, vehicle, limits)
     lead = followed(lead, gap, time_s=time_s, speed_m_s=speed_m_s, guess_m_s=min(speed_m_s, wanted))
     if lead is not None:
-        asked = speed_m_s + RESPONSE_S * follow_m_s2(speed_m_s, lead, limits)
+        asked = speed_m_s + limits.response_s * follow_m_s2(speed_m_s, lead, limits)
         wanted = min(wanted, max(asked, 0.0))
     return Plan(frame=perception.frame, path_m=path.astype(np.float32), speed_m_s=wanted), lead
 
