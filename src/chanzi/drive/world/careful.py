@@ -18,7 +18,13 @@ STANDSTILL_M = 4.0
 _HORIZON_M = 60.0
 
 
-def curve_speed_m_s(along_m: npt.NDArray[np.floating], curvatures_1_m: npt.NDArray[np.floating]) -> float:
+def curve_speed_m_s(
+    along_m: npt.NDArray[np.floating],
+    curvatures_1_m: npt.NDArray[np.floating],
+    *,
+    lateral_m_s2: float = LATERAL_M_S2,
+    braking_m_s2: float = BRAKING_M_S2,
+) -> float:
     """Return the speed now from which comfortable braking meets each curve ahead at its own speed.
 
     Parameters
@@ -26,9 +32,11 @@ def curve_speed_m_s(along_m: npt.NDArray[np.floating], curvatures_1_m: npt.NDArr
     along_m : (N,)
         How far ahead each point is, 0 and up.
     curvatures_1_m : (N,)
+    lateral_m_s2, braking_m_s2 : float
+        What is comfortable.
     """
-    curve = LATERAL_M_S2 / np.maximum(np.abs(curvatures_1_m), 1e-4)
-    return float(np.sqrt((curve + 2 * BRAKING_M_S2 * np.maximum(along_m, 0.0)).min()))
+    curve = lateral_m_s2 / np.maximum(np.abs(curvatures_1_m), 1e-4)
+    return float(np.sqrt((curve + 2 * braking_m_s2 * np.maximum(along_m, 0.0)).min()))
 
 
 def curve_speeds_m_s(

@@ -13,7 +13,7 @@ from chanzi.drive.world.world import World
 from chanzi.errors import DriveError
 
 _DRIVE_S = 6.0
-_LOOK_APART_S = 0.5
+_LOOK_APART_M = 3.0
 _PLACE_M = 0.5
 _OTHERS_M = 0.6
 _SHARE = 0.9
@@ -184,34 +184,37 @@ def _end(world: World, seeds: Sequence[int]) -> Findings:
 
 
 def _left(world: World, seeds: Sequence[int]) -> Findings:
-    for steering, name in ((0.15, "left"), (-0.15, "right")):
+    """Steer left and right from one place: left turns the heading to the left, and moves the path to the right.
+
+    Not against the heading before, for the lane itself may turn.
+    """
+    seen: list[Truth] = []
+    for steering in (0.15, -0.15):
         for _ in _drive(world, seeds[0], 2.0):
             pass
-        before = world.truth()
-        for _ in range(round(0.4 / world.tick_s)):
+        for _ in range(round(0.3 / world.tick_s)):
             world.step(Control(steering_rad=steering))
-        after = world.truth()
-        sign = math.copysign(1.0, steering)
-        if sign * (after.heading_rad - before.heading_rad) <= 0:
-            yield f"steering {name} turns the heading from {before.heading_rad:.3f} to {after.heading_rad:.3f} rad"
-        if sign * (after.path_m[2, 1] - before.path_m[2, 1]) >= 0:
-            yield f"steering {name} does not move the path to the other side"
+        seen.append(world.truth())
+    left, right = seen
+    if left.heading_rad <= right.heading_rad:
+        yield f"steering left turns the heading to {left.heading_rad:.3f} rad, right to {right.heading_rad:.3f}"
+    if left.path_m[2, 1] >= right.path_m[2, 1]:
+        yield "steering left does not move the path to the right"
 
 
 def _motion(world: World, seeds: Sequence[int]) -> Findings:
     """Drive along: the path of the past is where the car is now, and others are where their velocity took them."""
-    every = max(1, round(_LOOK_APART_S / world.frame_s))
-    apart = every * world.frame_s
     lost, astray, moved, seen = 0, 0, 0, 0
     steps = 0
     for seed in seeds:
         before: Truth | None = None
-        driven = 0.0
-        for number, _ in enumerate(_drive(world, seed)):
-            if number % every:
-                continue
+        driven = since = 0.0
+        for frame in _drive(world, seed):
             now, way = world.truth(), world.status().distance_m
-            if before is not None and way - driven > 1.0:
+            apart = frame.time_s - since
+            if before is not None and way - driven < _LOOK_APART_M:
+                continue
+            if before is not None:
                 turn, place = _odometry(before, now, way - driven)
                 steps += 1
                 lost += not _on_path(before, place, way - driven, now.lateral_m)
@@ -223,7 +226,7 @@ def _motion(world: World, seeds: Sequence[int]) -> Findings:
                     miss = np.hypot(*(there - other[:2] - mean * apart).T).min()
                     seen += 1
                     moved += bool(miss > _OTHERS_M)
-            before, driven = now, way
+            before, driven, since = now, way, frame.time_s
             astray += not (np.isfinite(now.path_m).all() and now.path_m.shape == (len(PATH_DISTANCES_M), 2))
     if astray:
         yield f"{astray} paths are not ten finite points"

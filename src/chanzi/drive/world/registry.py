@@ -32,6 +32,12 @@ _WORLDS: Mapping[str, _Entry] = {
         needs="chanzi[metadrive]",
         package="metadrive",
     ),
+    "carracing": _Entry(
+        place="chanzi.drive.world.carracing:CarRacingWorld",
+        detail="",
+        needs="chanzi[drive]",
+        package="Box2D",
+    ),
 }
 
 
@@ -77,8 +83,12 @@ def make_world(name: str, **options: object) -> World:
     entry = _WORLDS.get(base)
     if entry is None:
         raise DriveError(f"there is no world '{base}'", hint=did_you_mean(base, _WORLDS))
+    if detail and not entry.detail:
+        raise DriveError(f"the world '{base}' has nothing to choose, not '{detail}'", hint=f"it is just '{base}'")
     if detail:
         options = {entry.detail: detail, **options}
+    if importlib.util.find_spec(entry.package) is None:
+        raise DriveError(f"the world '{base}' needs {entry.package}", hint=f"pip install '{entry.needs}'")
     module, _, kind = entry.place.partition(":")
     try:
         build = getattr(importlib.import_module(module), kind)
