@@ -61,6 +61,10 @@ class CostError(ChanziError):
     """A price, a node, an area or a case that makes no sense."""
 
 
+class ExploreError(ChanziError):
+    """A search that asks for the impossible, or cannot go on."""
+
+
 class FlowError(ChanziError):
     """A tool of the hardware flow that is missing, or refuses what it is given."""
 

@@ -41,6 +41,7 @@ def chips(draw):
         dram=Dram(bytes_per_s=draw(st.integers(1_000_000, 10**13)), latency_ns=draw(st.floats(0, 1e6))),
         cores=draw(st.integers(1, 64)),
         node_nm=draw(st.floats(0, 1000)),
+        volt=draw(st.none() | st.floats(0.1, 10)),
         description=draw(st.text(st.characters(blacklist_categories=("Cs", "Cc")))),
         sources={"core.dim": draw(st.text(st.characters(blacklist_categories=("Cs", "Cc"))))},
     )  # fmt: skip
@@ -58,6 +59,7 @@ def test_any_chip_survives_being_written_and_read(chip):
         ("dim = 8", 'dim = "8"', "Expected `int`, got `str`"),
         ("dim = 8", "dim = 7", "core.dim 7 is not a power of two"),
         ("dim = 8", "dim = 0", "core.dim is 0"),
+        ("cores = 1", "cores = 1\nvolt = -0.8", "volt is -0.8"),
         ("dim = 8", "dim = ", "not valid TOML"),
         ("bytes_per_s = ", "bytes_per_s = 1" + "0" * 400 + " # ", "dram.bytes_per_s"),
         ('name = "chanzi-8"', 'name = ""', "no name"),

@@ -93,7 +93,8 @@ def test_newer_nodes_and_lower_voltage_spend_less():
     chip = load_chip("tesla-fsd-hw3")
     old, new = event_costs(chip, node_nm=28), event_costs(chip, node_nm=7)
     assert all(new.pj[name] <= old.pj[name] for name in EVENTS)
-    low = event_costs(chip, volt=0.65)
+    low = event_costs(replace(chip, volt=0.65))
+    assert low == event_costs(chip, volt=0.65)
     nominal = event_costs(chip)
     ratio = (0.65 / nominal.volt) ** 2
     assert low.pj["macs"] == pytest.approx(nominal.pj["macs"] * ratio)

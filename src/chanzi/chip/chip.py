@@ -196,6 +196,7 @@ class Dram:
 class Chip:
     """A chip: `cores` equal cores that share one DRAM.
 
+    `volt` is the supply of the cores, the node's nominal one where it is left out; it changes watts, not cycles.
     `sources` maps dotted field names (``"core.dim"``) to where the figure comes from.
     """
 
@@ -205,6 +206,7 @@ class Chip:
     dram: Dram
     cores: int = 1
     node_nm: float = 0.0
+    volt: float | None = None
     description: str = ""
     sources: dict[str, str] = field(default_factory=dict)
 
@@ -223,6 +225,11 @@ class Chip:
         )
         _require(
             0 <= self.node_nm <= 1000, f"node_nm is {self.node_nm}", "the process node in nanometres, 0 if unknown"
+        )
+        _require(
+            self.volt is None or 0.1 <= self.volt <= 10,
+            f"volt is {self.volt}",
+            "the supply of the cores in volts, 0.1 to 10; leave it out for the node's nominal one",
         )
         port, beat = self.core.port_bytes, self.dram.beat_bytes
         _require(

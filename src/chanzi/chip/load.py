@@ -96,7 +96,7 @@ def _shown(text: str) -> str:
 def dump_chip(chip: Chip) -> str:
     """Return the chip as TOML that :func:`parse_chip` reads back to an equal chip."""
 
-    def value(v: object) -> str:
+    def shown(v: object) -> str:
         if isinstance(v, str):
             escaped = v.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n")
             return f'"{escaped}"'
@@ -104,14 +104,14 @@ def dump_chip(chip: Chip) -> str:
 
     def table(obj: object, path: str) -> list[str]:
         fields = dataclasses.fields(obj)  # type: ignore[arg-type]
-        plain = [(f.name, getattr(obj, f.name)) for f in fields]
-        lines = [f"{k} = {value(v)}" for k, v in plain if not dataclasses.is_dataclass(v) and not isinstance(v, dict)]
+        plain = [(f.name, value) for f in fields if (value := getattr(obj, f.name)) is not None]
+        lines = [f"{k} = {shown(v)}" for k, v in plain if not dataclasses.is_dataclass(v) and not isinstance(v, dict)]
         for key, inner in plain:
             name = f"{path}{key}"
             if dataclasses.is_dataclass(inner):
                 lines += ["", f"[{name}]", *table(inner, f"{name}.")]
             elif isinstance(inner, dict) and inner:
-                lines += ["", f"[{name}]", *(f'"{k}" = {value(v)}' for k, v in inner.items())]
+                lines += ["", f"[{name}]", *(f'"{k}" = {shown(v)}' for k, v in inner.items())]
         return lines
 
     return "\n".join(table(chip, "")) + "\n"

@@ -15,6 +15,7 @@ COMMANDS = {
     "worlds": ("chanzi.cli.worlds:app", "List the worlds to drive in; get one ready."),
     "rank": ("chanzi.cli.rank:rank", "TOPS on paper beside frames delivered: our chips and those of others."),
     "make-or-buy": ("chanzi.cli.make_or_buy:make_or_buy", "Make a chip or buy one: totals, break-even, risks, supply."),
+    "explore": ("chanzi.cli.explore:explore", "Search for the best chips for a set of networks."),
     "rtl": ("chanzi.cli.rtl:rtl", "Write a chip's Verilog, its integration page and a bench that checks itself."),
     "synth": ("chanzi.cli.synth:synth", "Synthesize a chip: gates, area by block, the longest path of each."),
     "fpga": ("chanzi.cli.fpga:app", "Place and route a chip on an FPGA board; run networks on it."),

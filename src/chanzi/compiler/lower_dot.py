@@ -100,9 +100,23 @@ def _b_rows(count: int, k: int) -> Fields:
     }
 
 
+def _hollow(weight: ByteArray, zero: int) -> bool:
+    """Return whether weights are all `zero`, held as one number: what is made of them needs no memory either.
+
+    So a network is laid out without its weights, whose values decide nothing (`chanzi.explore.sketch`).
+    """
+    return not any(weight.strides) and weight.size > 0 and int(weight.flat[0]) == zero
+
+
+def _zeros(shape: tuple[int, ...], like: ByteArray) -> ByteArray:
+    return np.broadcast_to(like.flat[0], shape)
+
+
 def _spread(weight: ByteArray, offsets: npt.NDArray[np.int64], width: int, zero: int) -> Bytes:
     """Return weights [o][ky][kx][i] as rows [o][ky][kx][width] with input channel i at offsets[i]."""
     o, kh, kw, _ = weight.shape
+    if _hollow(weight, zero):
+        return np.broadcast_to(weight.flat[0].view(np.uint8), (o, kh * kw * width))
     rows = np.full((o, kh, kw, width), zero, weight.dtype)
     rows[..., offsets] = weight
     return rows.reshape(o, -1).view(np.uint8)
@@ -165,7 +179,10 @@ def _shifted(weight: ByteArray, packed: int, stride_x: int, zero: int) -> ByteAr
     if packed == 1:
         return weight
     out, kh, kw, inside = weight.shape
-    wide = np.full((packed * out, kh, kw + (packed - 1) * stride_x, inside), zero, weight.dtype)
+    shape = (packed * out, kh, kw + (packed - 1) * stride_x, inside)
+    if _hollow(weight, zero):
+        return _zeros(shape, weight)
+    wide = np.full(shape, zero, weight.dtype)
     for j in range(packed):
         wide[j * out : (j + 1) * out, :, j * stride_x : j * stride_x + kw] = weight
     return wide
@@ -241,6 +258,8 @@ def lower_conv(node: Node, layout: Layout, core: Core) -> tuple[Part, ...]:
 
 def _block_diagonal(weight: ByteArray, groups: int, zero: int) -> ByteArray:
     out, kh, kw, inside = weight.shape
+    if _hollow(weight, zero):
+        return _zeros((out, kh, kw, groups * inside), weight)
     dense = np.full((out, kh, kw, groups * inside), zero, weight.dtype)
     per = out // groups
     for g in range(groups):

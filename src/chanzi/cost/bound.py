@@ -30,7 +30,7 @@ fit into the scratchpads in use.
 import json
 import math
 from collections.abc import Iterator, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -277,8 +277,7 @@ def _vector_window(op: Conv | Pool, core: Core, parameters: int) -> float:
     return blocks * (max(window.y.products() * along, outputs) + parameters)
 
 
-def _conv(op: Conv, chip: Chip, share: _Sharing) -> tuple[float, float, float, bool]:
-    core = chip.core
+def _conv(op: Conv, core: Core, share: _Sharing) -> tuple[float, float, float, bool]:
     filters, channels = op.weight.shape[0] // op.groups, op.weight.shape[3]
     if op.transposed:
         axes = [
@@ -304,8 +303,8 @@ def _conv(op: Conv, chip: Chip, share: _Sharing) -> tuple[float, float, float, b
     return busy, ports, _vector_window(op, core, int(parameters)), True
 
 
-def _pool(op: Pool, chip: Chip) -> tuple[float, float, float, bool]:
-    core, window = chip.core, _window(op)
+def _pool(op: Pool, core: Core) -> tuple[float, float, float, bool]:
+    window = _window(op)
     vector = _vector_window(op, core, 0)
     if op.kind == "max":
         return 0.0, 0.0, vector, False
@@ -313,8 +312,8 @@ def _pool(op: Pool, chip: Chip) -> tuple[float, float, float, bool]:
     return busy, _ports(op, core, 1, 1, op.y.shape[2], window.outputs), vector, True
 
 
-def _matmul(op: MatMul, chip: Chip) -> tuple[float, float, float, bool]:
-    D, W = chip.core.dim, chip.core.port_bytes
+def _matmul(op: MatMul, core: Core) -> tuple[float, float, float, bool]:
+    D, W = core.dim, core.port_bytes
     batch, m, k = op.a.shape
     n = op.y.shape[2]
     if batch == 1:
@@ -327,17 +326,16 @@ def _matmul(op: MatMul, chip: Chip) -> tuple[float, float, float, bool]:
     return busy, ports, 0.0, False
 
 
-def _engines(op: Op, chip: Chip, share: _Sharing) -> tuple[float, float, float, bool]:
+def _engines(op: Op, core: Core, share: _Sharing) -> tuple[float, float, float, bool]:
     """Return (array, scratchpad, vector cycles; whether either engine will do)."""
-    core = chip.core
     words = math.prod(op.y.shape) / core.lanes
     match op:
         case Conv():
-            return _conv(op, chip, share)
+            return _conv(op, core, share)
         case MatMul():
-            return _matmul(op, chip)
+            return _matmul(op, core)
         case Pool():
-            return _pool(op, chip)
+            return _pool(op, core)
         case Binary():
             return 0.0, 0.0, 0.0 if share.fused else words, False
         case Resize():
@@ -384,6 +382,55 @@ def _balance(layers: list[LayerBound]) -> tuple[float, float]:
     return array, vector
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Least:
+    """What a graph asks of a core at the least, whatever the bus: `array` and `vector` cycles of one frame.
+
+    `ends_bytes` go over the edge of the network, `parameter_bytes` by operator are weights, biases and scales.
+    """
+
+    layers: tuple[LayerBound, ...]
+    array: float
+    vector: float
+    ends_bytes: int
+    parameter_bytes: dict[str, int]
+
+    def dram_bytes(self, chip: Chip, *, cores: int, frames: int, resident: bool) -> float:
+        """Return the bytes that `frames` frames on `cores` cores of `chip` move at the least (see `bound`)."""
+        stored = (cores if frames > 1 else 1) * sum(self.parameter_bytes.values())
+        loaded = max(stored - cores * chip.core.scratchpad.bytes, 0) if resident else stored
+        return float(self.ends_bytes * frames + loaded)
+
+
+def least(core: Core, graph: Graph) -> Least:
+    """Return the least that `graph` asks of a core."""
+    sharing = _sharing(graph)
+    ends = {t.name: _bytes(t) for t in (*graph.inputs, *graph.outputs)}
+    layers = []
+    for op in graph.ops:
+        array, ports, vector, either = _engines(op, core, sharing[op.name])
+        layers.append(
+            LayerBound(
+                name=op.name,
+                kind=_kind(op),
+                macs=macs(op),
+                array=array,
+                scratchpad=ports,
+                vector=vector,
+                dram=0.0,
+                either=either,
+            )
+        )
+    array_total, vector_total = _balance(layers)
+    return Least(
+        layers=tuple(layers),
+        array=array_total,
+        vector=vector_total,
+        ends_bytes=sum(ends.values()),
+        parameter_bytes={op.name: _parameter_bytes(op) for op in graph.ops},
+    )
+
+
 def bound(chip: Chip, graph: Graph, *, cores: int = 1, frames: int = 1, resident: bool = True) -> Bound:
     """Return the least cycles in which `cores` cores of `chip` can run `frames` frames of `graph`.
 
@@ -400,39 +447,18 @@ def bound(chip: Chip, graph: Graph, *, cores: int = 1, frames: int = 1, resident
         Weights are in the scratchpads before the run, as far as they fit; False: a cold run that loads them all.
     """
     per_cycle = chip.dram_bytes_per_cycle
-    sharing = _sharing(graph)
-    ends: dict[str, int] = {}
-    for t in (*graph.inputs, *graph.outputs):
-        ends[t.name] = _bytes(t)
-    parameters = {op.name: _parameter_bytes(op) for op in graph.ops}
-    copies = cores if frames > 1 else 1
-    stored = copies * sum(parameters.values())
-    room = cores * chip.core.scratchpad.bytes
-    loaded = max(stored - room, 0) if resident else stored
-    layers = []
-    for op in graph.ops:
-        array, ports, vector, either = _engines(op, chip, sharing[op.name])
-        layers.append(
-            LayerBound(
-                name=op.name,
-                kind=_kind(op),
-                macs=macs(op),
-                array=array,
-                scratchpad=ports,
-                vector=vector,
-                dram=0.0 if resident else parameters[op.name] / per_cycle,
-                either=either,
-            )
-        )
-    array_total, vector_total = _balance(layers)
+    found = least(chip.core, graph)
+    layers = found.layers
+    if not resident:
+        layers = tuple(replace(b, dram=found.parameter_bytes[b.name] / per_cycle) for b in layers)
     return Bound(
-        layers=tuple(layers),
+        layers=layers,
         cores=cores,
         frames=frames,
         resident=resident,
-        array=array_total * frames / cores,
-        vector=vector_total * frames / cores,
-        dram=(sum(ends.values()) * frames + loaded) / per_cycle,
+        array=found.array * frames / cores,
+        vector=found.vector * frames / cores,
+        dram=found.dram_bytes(chip, cores=cores, frames=frames, resident=resident) / per_cycle,
     )
 
 

@@ -105,7 +105,7 @@ def event_costs(
     ----------
     chip : Chip
     node_nm, volt : float, optional
-        Instead of the chip's own node and that node's nominal voltage.
+        Instead of the chip's own; the voltage of a chip that names none is its node's nominal one.
     dram : str, optional
         A kind of DRAM: lpddr4, lpddr5, ddr4, gddr6, hbm2, ...
     area : Area, optional
@@ -121,7 +121,7 @@ def event_costs(
     if kind not in dram_pj_per_bit():
         raise CostError(f"no DRAM of kind '{kind}'", hint="known: " + ", ".join(dram_pj_per_bit()))
     area = area or area_of(chip, node_nm=nm)
-    at = supply(nm, volt)
+    at = supply(nm, chip.volt if volt is None else volt)
     core = chip.core
     W, D = core.port_bytes, core.dim
     toggle = constant("toggle").value

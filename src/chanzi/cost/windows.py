@@ -23,11 +23,7 @@ class Axis:
 
     def ranges(self) -> dict[tuple[int, int], int]:
         """Return (first, last) tap inside the map -> outputs that have it; a window wholly outside counts as (0, 0)."""
-        at = np.arange(self.out) * self.stride - self.pad
-        first = np.clip(-(at // self.dilation), 0, self.kernel - 1)
-        last = np.clip((self.size - 1 - at) // self.dilation, 0, self.kernel - 1)
-        pairs, counts = np.unique(np.stack([first, np.maximum(first, last)]), axis=1, return_counts=True)
-        return {(int(a), int(b)): int(n) for a, b, n in zip(*pairs, counts, strict=True)}
+        return _ranges(self)
 
     def products(self) -> int:
         """Return the taps inside the map, over all outputs."""
@@ -148,6 +144,15 @@ def _spans(ranges: dict[tuple[int, int], int]) -> list[tuple[int, int]]:
     """Return every (first, last) that can be made of the ends that occur."""
     firsts, lasts = {a for a, _ in ranges}, {b for _, b in ranges}
     return [(a, b) for a in firsts for b in lasts if a <= b]
+
+
+@cache
+def _ranges(axis: Axis) -> dict[tuple[int, int], int]:
+    at = np.arange(axis.out) * axis.stride - axis.pad
+    first = np.clip(-(at // axis.dilation), 0, axis.kernel - 1)
+    last = np.clip((axis.size - 1 - at) // axis.dilation, 0, axis.kernel - 1)
+    pairs, counts = np.unique(np.stack([first, np.maximum(first, last)]), axis=1, return_counts=True)
+    return {(int(a), int(b)): int(n) for a, b, n in zip(*pairs, counts, strict=True)}
 
 
 @cache

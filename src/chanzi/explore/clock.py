@@ -11,6 +11,19 @@ from chanzi.explore import fields as f
 
 
 @njit(cache=True, nogil=True)
+def _before(a, b, sizes, first, last, pinned):
+    """Return whether buffer a is placed before buffer b."""
+    a_free, b_free = not pinned - 3 <= a < pinned, not pinned - 3 <= b < pinned
+    if a_free != b_free:
+        return b_free
+    if sizes[a] != sizes[b]:
+        return sizes[a] > sizes[b]
+    if first[a] != first[b]:
+        return first[a] < first[b]
+    return last[a] < last[b]
+
+
+@njit(cache=True, nogil=True)
 def _first_fit(sizes, first, last, slack_before, slack_after, pinned, bank, capacity, base):
     """Write the first bank of each buffer that is in use (first >= 0) into `base`; return whether all fit.
 
@@ -18,11 +31,13 @@ def _first_fit(sizes, first, last, slack_before, slack_after, pinned, bank, capa
     other share no bank.
     """
     n = len(sizes)
-    key = np.zeros(n, np.float64)
+    order = np.zeros(n, np.int64)
     for b in range(n):
-        is_pinned = pinned - 3 <= b < pinned
-        key[b] = (0.0 if is_pinned else 1e18) - sizes[b] * 1e4 + max(first[b], 0) * 1e-3
-    order = np.argsort(key, kind="mergesort")
+        at = b
+        while at > 0 and _before(b, order[at - 1], sizes, first, last, pinned):
+            order[at] = order[at - 1]
+            at -= 1
+        order[at] = b
     taken = np.zeros((n, 4), np.int64)
     count = 0
     starts = np.zeros(n, np.int64)
@@ -63,8 +78,10 @@ def _follow(core, first, last, uses, sizes, base, after):
             if first[a] < 0 or first[b] < 0 or last[a] >= first[b]:
                 continue
             if base[a] < base[b] + -(-sizes[b] // bank) and base[b] < base[a] + -(-sizes[a] // bank):
-                for late in np.nonzero(uses[b])[0]:
-                    after[late] |= uses[a]
+                for late in range(len(after)):
+                    if uses[b, late]:
+                        for early in range(len(after)):
+                            after[late, early] |= uses[a, early]
 
 
 @njit(cache=True, nogil=True)
@@ -74,8 +91,8 @@ def place_by_node(core, n_nodes, units, jobs, sizes, n_maps, base, after):
     `after[n, m]`: node n waits for all of node m, whose buffers lay in the same banks.
     """
     n = len(sizes)
-    first = np.full(n, -1, np.int64)
-    last = np.full(n, -1, np.int64)
+    first = np.zeros(n, np.int64) - 1
+    last = np.zeros(n, np.int64) - 1
     uses = np.zeros((n, n_nodes), np.uint8)
     for u in range(len(units)):
         node = units[u, f.U_NODE]
@@ -317,8 +334,8 @@ def sequence(units, order, n_jobs, ahead):
 @njit(cache=True, nogil=True)
 def place(core, jobs, order, sizes, n_maps, slack, base):
     """Place buffers for as long as jobs use them; return whether they fit."""
-    first = np.full(len(sizes), -1, np.int64)
-    last = np.full(len(sizes), -1, np.int64)
+    first = np.zeros(len(sizes), np.int64) - 1
+    last = np.zeros(len(sizes), np.int64) - 1
     for i in range(len(order)):
         for s in range(jobs[order[i], f.J_SPANS]):
             b = jobs[order[i], f.J_SPANS + 1 + f.SPAN_FIELDS * s]

@@ -191,7 +191,8 @@ def _load_constants(core, p, held, columns, block, jobs, n, sizes, n_buffers, ev
 def _sizes(parts, buffers, n_units, staging_bytes):
     """Return the bytes of each buffer: maps, three for constants that stay, room for those that are loaded."""
     sizes = np.zeros(len(buffers) + 3 + 2 * n_units + 2 * len(parts), np.int64)
-    sizes[: len(buffers)] = buffers
+    for b in range(len(buffers)):
+        sizes[b] = buffers[b]
     if not staging_bytes:
         for i in range(len(parts)):
             sizes[len(buffers)] += parts[i, f.P_WEIGHT_BYTES]
@@ -211,7 +212,7 @@ def make_jobs(core, nodes, parts, operands, sources, buffers, units, staging_byt
     needs = np.zeros((4 * len(units) + 16, 2), np.int64)
     sizes = _sizes(parts, buffers, len(units), staging_bytes)
     n_buffers = len(buffers) + 3
-    held = np.full((len(parts), 3), -1, np.int64)  # of each part: the block that is loaded, its buffers
+    held = np.zeros((len(parts), 3), np.int64) - 1  # of each part: the block that is loaded, its buffers
     n = n_needs = 0
     for u in range(len(units)):
         unit = units[u]

@@ -51,6 +51,24 @@ def figures(chip: Chip) -> Ints:
     return found
 
 
+def overflow(sketches: Iterable[Sketch], chip: Chip) -> float:
+    """Return the share by which the maps of one node need more than the scratchpad; 0 or less where they may fit."""
+    pad = chip.core.scratchpad
+    most = 0
+    for s in sketches:
+        banks = -(-s.buffers // pad.bank_bytes)
+        used = np.zeros((len(s.nodes), len(s.buffers)), bool)
+        for row, node in zip(used, s.nodes, strict=True):
+            if node[f.N_ENGINE] <= f.STORE:
+                row[node[f.N_BUFFER]] = True
+                continue
+            for p in s.parts[node[f.N_PART] : node[f.N_PARTS]]:
+                row[p[f.P_OUT]] = True
+                row[s.operands[p[f.P_OPERAND] : p[f.P_OPERANDS], f.O_BUFFER]] = True
+        most = max(most, int((used @ banks).max(initial=0)))
+    return most / pad.banks - 1
+
+
 def run(sketches: Iterable[Sketch], chip: Chip) -> Run | None:
     """Return a frame on each core of `chip`, or None where maps do not fit its scratchpads.
 

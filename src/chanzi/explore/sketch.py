@@ -7,7 +7,7 @@ one instruction over the whole of its output.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
@@ -21,7 +21,7 @@ from chanzi.compiler.ir import Layout, Node, Operand, Part, Storage
 from chanzi.compiler.layout import plan_layout
 from chanzi.compiler.lower import lower
 from chanzi.explore import fields as f
-from chanzi.graph.ops import Graph, Tensor, macs
+from chanzi.graph.ops import Conv, Graph, Op, Tensor, macs
 from chanzi.isa.fields import Engine, VecFlag
 
 Ints = npt.NDArray[np.int64]
@@ -212,8 +212,20 @@ class _Writer:
             self.operand(operand, f.WINDOW, stem=stem, columns=(t["width_bytes"], 0, 0, 0))
 
 
+def hollow(graph: Graph) -> Graph:
+    """Return the graph with weights of zero that take no memory: sketches ask for their shapes only."""
+
+    def without(op: Op) -> Op:
+        if not isinstance(op, Conv):
+            return op
+        zero = np.asarray(op.weight_zero, op.weight.dtype)
+        return replace(op, weight=np.broadcast_to(zero, op.weight.shape))
+
+    return replace(graph, ops=tuple(without(op) for op in graph.ops))
+
+
 def sketch(graph: Graph, shape: Shape) -> Sketch:
-    """Return the tables of `graph` for a core of that shape, each core running a frame of its own.
+    """Return the tables of `graph`, best a hollow one, for a core of that shape, a frame on each core.
 
     Raises
     ------

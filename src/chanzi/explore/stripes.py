@@ -13,7 +13,9 @@ def grown(table, row):
     if row < len(table):
         return table
     larger = np.zeros((2 * len(table), table.shape[1]), np.int64)
-    larger[: len(table)] = table
+    for i in range(len(table)):  # a slice would do, and take numba seconds to compile
+        for j in range(table.shape[1]):
+            larger[i, j] = table[i, j]
     return larger
 
 

@@ -29,7 +29,6 @@ def _settle(by_layer, wanted, busy, events):
             events[e] += by_layer[layer, e]
 
 
-@njit(cache=True, nogil=True)
 def _tight(core, nodes, units, node_unit, jobs, needs, sizes, n_maps):
     """Return (cycles, array's) in the order of the schedule without addresses, -1 where memory is too small."""
     base = np.zeros(len(sizes), np.int64)
@@ -43,7 +42,6 @@ def _tight(core, nodes, units, node_unit, jobs, needs, sizes, n_maps):
     return -1, 0
 
 
-@njit(cache=True, nogil=True)
 def walk(core, nodes, parts, operands, sources, buffers, wanted, events):
     """Return (plan, cycles) of a frame on one core; write its events."""
     n_nodes, n_maps = len(nodes), len(buffers)
