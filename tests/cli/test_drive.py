@@ -24,7 +24,7 @@ class RingWorld(ring.Ring):
 
 @pytest.fixture
 def command(capsys, tmp_path, monkeypatch):
-    entry = registry._Entry(place="chanzi.nowhere:RingWorld", detail="scenario", needs="nothing")
+    entry = registry._Entry(place="chanzi.nowhere:RingWorld", detail="scenario", needs="nothing", package="json")
     monkeypatch.setattr(registry, "_WORLDS", {"ring": entry})
     module = type(sys)("chanzi.nowhere")
     module.RingWorld = RingWorld
@@ -32,7 +32,7 @@ def command(capsys, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
 
     def call(*tokens):
-        code = guarded(make_app(), ["drive", "--sim", "ring", *map(str, tokens)])
+        code = guarded(make_app(), ["drive", "--sim", "ring", "--no-files", *map(str, tokens)])
         out, err = capsys.readouterr()
         return code, out, err
 
@@ -66,12 +66,28 @@ def test_drive_with_a_frozen_camera_stops_and_says_why(command):
     assert "main camera: frozen" in episode["stops"][0]["why"]
 
 
+def test_drive_writes_log_tables_trace_and_film(command, tmp_path):
+    pytest.importorskip("mcap")
+    pytest.importorskip("imageio_ffmpeg")
+    code, _, err = command("--backend", "truth", "--seconds", 1, "-n", 2, "--files", "--folder", "made")
+    assert code == 0
+    names = {path.name for path in (tmp_path / "made").iterdir()}
+    assert names >= {"drive.mp4", "drive.mcap", "drive.json", "episodes.parquet", "frames.parquet"}
+    assert not any(name.startswith(".") for name in names)
+    assert json.loads((tmp_path / "made" / "drive.json").read_text("utf-8"))["traceEvents"]
+    assert "drive.mp4" in err
+
+
 @pytest.mark.parametrize(
     ("tokens", "says"),
     [
         (("-n", "0"), "0 episodes"),
         (("--fps", "0"), "frames a second"),
         (("--jobs", "0"), "0 jobs"),
+        (("--model", "none.onnx"), "no network none.onnx"),
+        (("--backend", "chip"), "needs a network"),
+        (("--redundant",), "two chips and backend 'truth'"),
+        (("--pace", "0"), "a pace of 0"),
         (("--fault", "frosen"), "did you mean 'frozen'?"),
         (("--fault", "black#7"), "camera 7 of 1"),
         (("--fault", "black@"), "such as frozen"),
@@ -79,7 +95,7 @@ def test_drive_with_a_frozen_camera_stops_and_says_why(command):
     ],
 )
 def test_a_mistake_is_one_line(command, tokens, says):
-    code, _, err = command(*tokens)
+    code, _, err = command(*tokens, "--seconds", 1)
     assert code == 2
     assert says in err
     assert err.count("\n") == 1

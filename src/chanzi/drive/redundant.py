@@ -26,7 +26,6 @@ from chanzi.drive.world.world import World
 from chanzi.errors import ChanziError
 from chanzi.program.model import CompiledModel
 from chanzi.runtime.execute import Executor
-from chanzi.runtime.timing import ModelTiming
 
 Outputs = Mapping[str, npt.NDArray[Any]]
 
@@ -68,12 +67,6 @@ class ChipUnit:
     def reload(self) -> None:
         """Load program and weights anew."""
         self._executor = Executor(self._model)
-
-
-def reload_s(model: CompiledModel, timing: ModelTiming) -> float:
-    """Return how long a chip takes to load program and weights anew: into its DRAM at the DRAM's pace, then setup."""
-    n_bytes = sum(len(step.segment.image) for step in model.chip_steps)
-    return n_bytes / model.chip.dram.bytes_per_s + timing.setup_cycles / model.chip.clock_hz
 
 
 class RedundantPilot:

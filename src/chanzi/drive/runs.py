@@ -8,14 +8,18 @@ import multiprocessing
 import os
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
-from dataclasses import dataclass, field
-from typing import Literal, get_args
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any, Literal, get_args
 
 from chanzi.chip.chip import Chip
 from chanzi.drive.controller import Driver
-from chanzi.drive.episode import CoDriver, Episode, Listener, Parts, Pilot, run_episode
+from chanzi.drive.episode import Answer, CoDriver, Episode, Listener, Parts, run_episode
+from chanzi.drive.episode import Pilot as EpisodePilot
+from chanzi.drive.figures import ChipFigures, chip_figures
 from chanzi.drive.messages import Frame
 from chanzi.drive.oracle import Oracle
+from chanzi.drive.planner import Limits
 from chanzi.drive.sensor import Fault, FaultyCamera, ReadNoise, chain
 from chanzi.drive.supervise import Supervisor, Teacher
 from chanzi.drive.timeline import Delays
@@ -48,6 +52,22 @@ class Course:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Network:
+    """A driving network's files.
+
+    Parameters
+    ----------
+    int8 : str
+        The QDQ network: what chips run.
+    floating : str, optional
+        The network as it was trained.
+    """
+
+    int8: str
+    floating: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Drive:
     """What drives there.
 
@@ -58,6 +78,14 @@ class Drive:
         chip: the network's program on the simulated chip. ort-int8: the same quantized network in ONNX Runtime.
         float: the network as it was trained. truth: no network; the planner is told what is so. expert: another driver.
         All but the last have the chip's latency.
+    network : Network, optional
+        What looks at the frames.
+    chip : Chip, optional
+        What it runs on; the default chip without one.
+    redundant : bool
+        Two chips run every frame, and the car acts on what both say.
+    pace : float
+        Times the speed that the network proposes; curves are taken as much faster.
     chip_s, busy_s : float
         From a frame in the chip's memory to its answer, and until the next frame is taken: what the chip's program
         takes, unless it is given here.
@@ -72,7 +100,10 @@ class Drive:
 
     course: Course
     backend: Backend = "truth"
+    network: Network | None = None
     chip: Chip | None = None
+    redundant: bool = False
+    pace: float = 1.0
     chip_s: float | None = None
     busy_s: float | None = None
     delays: Delays = field(default_factory=Delays)
@@ -92,11 +123,76 @@ def make_course(course: Course) -> World:
     return make_world(course.world, **dict(course.options))
 
 
-def make_pilot(drive: Drive) -> Pilot:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Eyes:
+    """Who looks at the frames, and what the chip does with them."""
+
+    pilot: EpisodePilot
+    figures: ChipFigures | None
+
+
+def make_pilot(drive: Drive) -> Eyes:
     """Return who looks at the frames."""
-    if drive.backend in ("truth", "expert"):
-        return Oracle(drive.chip_s or 0.0, drive.busy_s)
-    raise DriveError(f"backend '{drive.backend}' has no network yet")
+    if drive.network is None:
+        eyes = Eyes(pilot=Oracle(drive.chip_s or 0.0, drive.busy_s), figures=None)
+    else:
+        eyes = _network_pilot(drive, drive.network)
+    return eyes if drive.pace == 1 else replace(eyes, pilot=Paced(eyes.pilot, drive.pace))
+
+
+def _network_pilot(drive: Drive, network: Network) -> Eyes:
+    from chanzi.drive.network.export import spec_of
+    from chanzi.drive.pilot import Pilot
+    from chanzi.drive.redundant import ChipUnit, RedundantPilot
+    from chanzi.runtime.session import Session
+
+    int8 = Path(network.int8)
+    session = Session(int8, drive.chip)
+    figures = chip_figures(session.model, session.timing())
+    if drive.chip_s is not None:
+        figures = replace(figures, chip_s=drive.chip_s, busy_s=drive.chip_s if drive.busy_s is None else drive.busy_s)
+    if drive.redundant:
+        units = (ChipUnit(session.model), ChipUnit(session.model))
+        pilot: EpisodePilot = RedundantPilot(spec_of(int8), units, chip_s=figures.chip_s, reload_s=figures.reload_s)
+        return Eyes(pilot=pilot, figures=figures)
+    backend: Any = drive.backend
+    floating = None if network.floating is None else Path(network.floating)
+    plain = Pilot(int8, floating=floating, backend=backend, chip=drive.chip)
+    return Eyes(pilot=Timed(plain, figures.chip_s, figures.busy_s), figures=figures)
+
+
+class Timed:
+    """A pilot whose answers take a given time."""
+
+    def __init__(self, pilot: EpisodePilot, chip_s: float, busy_s: float) -> None:
+        self.pilot, self.chip_s, self.busy_s = pilot, chip_s, busy_s
+
+    def begin(self, world: World) -> None:
+        """Begin an episode."""
+        self.pilot.begin(world)
+
+    def look(self, frame: Frame) -> Answer:
+        """Return the pilot's answer, with that time."""
+        return replace(self.pilot.look(frame), chip_s=self.chip_s, busy_s=self.busy_s)
+
+
+class Paced:
+    """A pilot in a hurry, or none: the speed it proposes is another's times a factor."""
+
+    def __init__(self, pilot: EpisodePilot, pace: float) -> None:
+        self.pilot, self.pace = pilot, pace
+
+    def begin(self, world: World) -> None:
+        """Begin an episode."""
+        self.pilot.begin(world)
+
+    def look(self, frame: Frame) -> Answer:
+        """Return the pilot's answer, faster or slower."""
+        answer = self.pilot.look(frame)
+        if answer.perception is None:
+            return answer
+        faster = answer.perception.target_speed_m_s * self.pace
+        return replace(answer, perception=replace(answer.perception, target_speed_m_s=faster))
 
 
 def make_codriver(drive: Drive) -> CoDriver | None:
@@ -111,7 +207,7 @@ def drive_seed(
     seed: int,
     *,
     world: World | None = None,
-    pilot: Pilot | None = None,
+    pilot: EpisodePilot | None = None,
     listeners: Sequence[Listener] = (),
 ) -> Episode:
     """Drive one episode.
@@ -131,8 +227,8 @@ def drive_seed(
     if drive.fault is not None:
         stages.append(FaultyCamera(drive.fault, seed))
     parts = Parts(
-        pilot=make_pilot(drive) if pilot is None else pilot,
-        driver=Driver(world.vehicle),
+        pilot=make_pilot(drive).pilot if pilot is None else pilot,
+        driver=Driver(world.vehicle, limits=Limits(lateral_m_s2=Limits().lateral_m_s2 * drive.pace**2)),
         delays=drive.delays,
         guard=Watch(world.cameras) if drive.watch else None,
         sensor=chain(stages),
@@ -142,7 +238,7 @@ def drive_seed(
     return run_episode(world, seed, parts, limit_s=drive.course.limit_s)
 
 
-_kept: dict[str, tuple[Drive, World, Pilot]] = {}
+_kept: dict[str, tuple[Drive, World, EpisodePilot]] = {}
 
 
 def _in_worker(drive: Drive, seed: int) -> Episode:
@@ -151,7 +247,7 @@ def _in_worker(drive: Drive, seed: int) -> Episode:
     if kept is None or kept[0] != drive:
         if kept is not None:
             kept[1].close()
-        kept = (drive, make_course(drive.course), make_pilot(drive))
+        kept = (drive, make_course(drive.course), make_pilot(drive).pilot)
         _kept["last"] = kept
     return drive_seed(drive, seed, world=kept[1], pilot=kept[2])
 

@@ -9,12 +9,14 @@ from rich.table import Table
 
 from chanzi.drive.engine.statistics import Interval
 from chanzi.drive.episode import Episode
+from chanzi.drive.figures import ChipFigures
 from chanzi.drive.metrics import Tally
-from chanzi.drive.timeline import counted, latency_of
+from chanzi.drive.timeline import Fate, counted, latency_of
+from chanzi.report.tables import rate, seconds
 
 
-def drive_table(title: str, found: Tally) -> Table:
-    """Return the figures of a set of episodes, each between its bounds."""
+def drive_table(title: str, found: Tally, chip: ChipFigures | None = None) -> Table:
+    """Return the figures of a set of episodes, each between its bounds, and what the chip had to do for it."""
     table = Table(title=title, title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False)
     table.add_column("figure")
     table.add_column("value", justify="right")
@@ -25,7 +27,7 @@ def drive_table(title: str, found: Tally) -> Table:
         bounds = "" if few else f"{format(interval.low, form)} .. {format(interval.high, form)}"
         table.add_row(name, format(interval.value, form), bounds)
 
-    table.add_row("episodes", str(found.episodes), "")
+    table.add_row("ended", ", ".join(f"{word} {count}" for word, count in found.ended.items()), "")
     row("arrived", found.arrived, ".1%")
     row("route completion", found.completion, ".1%")
     row("collisions an episode", found.crashes, ".3f")
@@ -40,9 +42,44 @@ def drive_table(title: str, found: Tally) -> Table:
     table.add_row("light to steering, ms mean (p99)", f"{1e3 * late.mean_s:.1f} ({1e3 * late.p99_s:.1f})", "")
     frames = found.frames
     table.add_row("frames used, dropped, refused", f"{frames['used']}, {frames['dropped']}, {frames['refused']}", "")
+    if chip is not None:
+        for name, value in _chip_rows(chip, found):
+            table.add_row(name, value, "")
     for why, count in found.stops.items():
         table.add_row(f"stopped: {why}", str(count), "")
     return table
+
+
+def _chip_rows(chip: ChipFigures, found: Tally) -> list[tuple[str, str]]:
+    rows = [
+        ("chip", f"{chip.chip.name}, {chip.chip.clock_hz / 1e6:g} MHz"),
+        ("a frame on the chip", f"{chip.cycles:,} cycles, {seconds(chip.chip_s)}"),
+        ("frames/s it could take", rate(chip.frames_per_s)),
+    ]
+    watts = chip.watts(_used_per_s(found))
+    if watts is not None and chip.joules is not None:
+        rows += [("joules a frame", f"{chip.joules:.3g}"), ("watts while driving", f"{watts:.3g}")]
+    return rows
+
+
+def _used_per_s(found: Tally) -> float:
+    """Return the frames a second that the chip ran."""
+    ran = sum(found.frames[fate.value] for fate in (Fate.USED, Fate.FAILED, Fate.UNFINISHED))
+    return ran / found.time_s if found.time_s else 0.0
+
+
+def chip_json(chip: ChipFigures, found: Tally) -> dict[str, Any]:
+    """Return what the chip does as JSON takes it."""
+    return {
+        "name": chip.chip.name,
+        "clock_hz": chip.chip.clock_hz,
+        "peak_tops": chip.chip.peak_tops,
+        "cycles": chip.cycles,
+        "frame_s": chip.chip_s,
+        "frames_per_s": chip.frames_per_s,
+        "joules_a_frame": chip.joules,
+        "watts": chip.watts(_used_per_s(found)),
+    }
 
 
 def episodes_table(episodes: Sequence[Episode]) -> Table:

@@ -14,12 +14,15 @@ from typing import Any
 
 import numpy as np
 
-from chanzi.drive.camera import Camera
+from chanzi.drive.camera import Camera, rig
 from chanzi.drive.episode import Episode, Moment
+from chanzi.drive.figures import ChipFigures
 from chanzi.drive.messages import GRID_CELL_M, GRID_COLUMNS, GRID_ROWS, Control, Perception, Plan
 from chanzi.drive.motion import Motion, advance, seen_from
 from chanzi.drive.record.canvas import Canvas, Colour, Image, mixed
+from chanzi.drive.runs import Course, Drive
 from chanzi.drive.timeline import Fate, Passage
+from chanzi.drive.world.registry import make_world
 from chanzi.drive.world.world import TOP_VIEW_M, World
 from chanzi.errors import DriveError
 
@@ -59,6 +62,30 @@ class Credits:
 
     title: str
     chip: str
+
+
+def credits_of(drive: Drive, world: World, figures: ChipFigures | None) -> Credits:
+    """Return what the film of a drive says."""
+    who = {"truth": "told the truth", "expert": "an expert"}.get(drive.backend, f"the network ({drive.backend})")
+    title = f"{world.name}   {who} drives"
+    if figures is None:
+        return Credits(title=title, chip="no chip")
+    frame = (
+        f"{1e3 * figures.chip_s:.3g} ms a frame" if figures.chip_s >= 1e-4 else f"{1e6 * figures.chip_s:.3g} µs a frame"
+    )
+    pair = "two " if drive.redundant else ""
+    return Credits(title=title, chip=f"{pair}{figures.chip.name} at {figures.chip.clock_hz / 1e6:g} MHz, {frame}")
+
+
+def twin_of(course: Course) -> World | None:
+    """Return the same world with a camera for people, or None where it knows no cameras of others."""
+    (front,) = rig(1, width=VIEW_WIDTH, height=VIEW_HEIGHT)
+    options = {**dict(course.options), "cameras": (front,)}
+    try:
+        twin = make_world(course.world, **options)
+    except (DriveError, TypeError):
+        return None
+    return twin if twin.cameras == (front,) else None
 
 
 class Film:

@@ -68,7 +68,7 @@ class RerunLog:
         self._at(frame.time_s)
         for camera, image in zip(world.cameras, frame.images, strict=False):
             self._stream.log(f"car/{camera.name}", rr.EncodedImage(contents=png(image), media_type="image/png"))
-        self._stream.log("above", rr.EncodedImage(contents=png(world.top_view(480, 480)), media_type="image/png"))
+        self._stream.log("above", rr.Image(world.top_view(360, 360)).compress(jpeg_quality=80))
         boxes = truth.vehicles.astype(np.float64)
         zeros = np.zeros((len(boxes), 1))
         self._stream.log(
@@ -82,8 +82,8 @@ class RerunLog:
                 colors=[200, 200, 200],
             ),
         )
-        self._scalar("speed, m\\/s", frame.speed_m_s)
-        self._scalar("off the centre, m", truth.lateral_m)
+        self._scalar("speed_m_s", frame.speed_m_s)
+        self._scalar("off_centre_m", truth.lateral_m)
         if moment.trouble:
             self._stream.log("trouble", rr.TextLog(moment.trouble, level="WARN"))
 
@@ -93,7 +93,7 @@ class RerunLog:
     def passed(self, passage: Passage) -> None:
         """Take a frame's way, once its fate is known."""
         if passage.fate is not Fate.UNFINISHED and passage.latency_s is not None:
-            self._scalar("light to steering, ms", 1e3 * passage.latency_s)
+            self._scalar("light_to_steering_ms", 1e3 * passage.latency_s)
 
     def plan(self, passage: Passage, perception: Perception | None, plan: Plan) -> None:
         """Take an answer and its plan."""
@@ -117,8 +117,8 @@ class RerunLog:
         """Take a control."""
         del by
         self._at(time_s)
-        self._scalar("steering, rad", control.steering_rad)
-        self._scalar("acceleration, m\\/s²", control.acceleration_m_s2)
+        self._scalar("steering_rad", control.steering_rad)
+        self._scalar("acceleration_m_s2", control.acceleration_m_s2)
 
     def end(self, episode: Episode) -> None:
         """Put the finished recording in its place."""
