@@ -31,8 +31,9 @@ def command(capsys, tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "chanzi.nowhere", module)
     monkeypatch.chdir(tmp_path)
 
-    def call(*tokens):
-        code = guarded(make_app(), ["drive", "--sim", "ring", "--no-files", *map(str, tokens)])
+    def call(*tokens, files=False):
+        without = [] if files else ["--no-files"]
+        code = guarded(make_app(), ["drive", "--sim", "ring", *without, *map(str, tokens)])
         out, err = capsys.readouterr()
         return code, out, err
 
@@ -69,8 +70,8 @@ def test_drive_with_a_frozen_camera_stops_and_says_why(command):
 def test_drive_writes_log_tables_trace_and_film(command, tmp_path):
     pytest.importorskip("mcap")
     pytest.importorskip("imageio_ffmpeg")
-    code, _, err = command("--backend", "truth", "--seconds", 1, "-n", 2, "--files", "--folder", "made")
-    assert code == 0
+    code, _, err = command("--backend", "truth", "--seconds", 1, "-n", 2, "--folder", "made", files=True)
+    assert code == 0, err
     names = {path.name for path in (tmp_path / "made").iterdir()}
     assert names >= {"drive.mp4", "drive.mcap", "drive.json", "episodes.parquet", "frames.parquet"}
     assert not any(name.startswith(".") for name in names)

@@ -30,6 +30,7 @@ from chanzi.errors import DriveError, did_you_mean
 
 Backend = Literal["chip", "ort-int8", "float", "truth", "expert"]
 Option = int | float | str
+_NETWORKS: tuple[Backend, ...] = ("chip", "ort-int8", "float")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -116,6 +117,12 @@ class Drive:
             raise DriveError(
                 f"nothing drives with '{self.backend}'", hint=did_you_mean(self.backend, get_args(Backend))
             )
+        if self.backend in _NETWORKS and self.network is None:
+            raise DriveError(f"backend '{self.backend}' needs a network", hint="--model NET.onnx, or --backend truth")
+        if self.redundant and self.backend != "chip":
+            raise DriveError(f"two chips and backend '{self.backend}'", hint="--redundant goes with --backend chip")
+        if not 0 < self.pace <= 10:
+            raise DriveError(f"a pace of {self.pace:g}", hint="1 is the network's own; above 0, at most 10")
 
 
 def make_course(course: Course) -> World:
@@ -133,7 +140,7 @@ class Eyes:
 
 def make_pilot(drive: Drive) -> Eyes:
     """Return who looks at the frames."""
-    if drive.network is None:
+    if drive.backend not in _NETWORKS or drive.network is None:
         eyes = Eyes(pilot=Oracle(drive.chip_s or 0.0, drive.busy_s), figures=None)
     else:
         eyes = _network_pilot(drive, drive.network)
