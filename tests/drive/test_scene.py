@@ -14,7 +14,8 @@ from chanzi.drive.world.boxes import corners
 from chanzi.drive.world.careful import curve_speeds_m_s
 from chanzi.drive.world.crossing import TIMES_S, Forecast, clear_speed_m_s, trials_m
 from chanzi.drive.world.look import Look
-from chanzi.drive.world.scene.renderer import Body, Renderer
+from chanzi.drive.world.scene.body import Body
+from chanzi.drive.world.scene.renderer import Renderer
 from chanzi.drive.world.scene.roads import Band, Paint, Stripe, ground_mesh
 from chanzi.errors import DriveError
 

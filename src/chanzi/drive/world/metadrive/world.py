@@ -16,6 +16,7 @@ from chanzi.drive.world.metadrive import engine
 from chanzi.drive.world.metadrive.forecast import forecasts
 from chanzi.drive.world.metadrive.roads import NOTICE_M, plain_lanes_of, route_of
 from chanzi.drive.world.metadrive.scenarios import SCENARIOS
+from chanzi.drive.world.scene.body import Body
 from chanzi.drive.world.solids import PAINTS
 from chanzi.drive.world.weather import draw_weather
 from chanzi.errors import DriveError, did_you_mean
@@ -251,7 +252,7 @@ class MetaDriveWorld:
 
     def _render(self) -> tuple[npt.NDArray[np.uint8], ...]:
         from chanzi.drive.world.metadrive.scenery import dress
-        from chanzi.drive.world.scene.renderer import Body, Renderer
+        from chanzi.drive.world.scene.renderer import Renderer
 
         if self._renderer is None:
             self._renderer = Renderer(self.cameras)
@@ -260,7 +261,14 @@ class MetaDriveWorld:
             self._renderer.wear(self._look)
             self._renderer.build(ground, standing)
             self._built = True
-        bodies = [
+        return tuple(
+            self._sensor.see(picture, np.random.default_rng([self._seed, self._ticks, k]))
+            for k, picture in enumerate(self._renderer.render(*self._last, self.bodies()))
+        )
+
+    def bodies(self) -> list[Body]:
+        """Return all other vehicles as they are drawn."""
+        return [
             Body(
                 x_m=float(other.position[0]),
                 y_m=float(other.position[1]),
@@ -272,10 +280,6 @@ class MetaDriveWorld:
             )
             for other in engine.others()
         ]
-        return tuple(
-            self._sensor.see(picture, np.random.default_rng([self._seed, self._ticks, k]))
-            for k, picture in enumerate(self._renderer.render(*self._last, bodies))
-        )
 
     def truth(self) -> Truth:
         """Return what is so now."""

@@ -2,7 +2,6 @@
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -10,8 +9,9 @@ import numpy.typing as npt
 from panda3d import core as p3d
 
 from chanzi.drive.camera import Camera
-from chanzi.drive.world.look import Colour, Look
+from chanzi.drive.world.look import Look
 from chanzi.drive.world.scene import shaders
+from chanzi.drive.world.scene.body import Body
 from chanzi.drive.world.scene.mesh import Mesh
 from chanzi.drive.world.scene.shapes import car, shadow
 from chanzi.drive.world.sky import HIGHEST_RAD, LOWEST_RAD, panorama
@@ -26,27 +26,6 @@ _GRAIN_PX = 256
 _SORT_SKY, _SORT_GROUND, _SORT_SHADOW, _SORT_SOLID = range(4)
 
 _HINT = "a software OpenGL is enough; on Debian: apt-get install libegl1 libgl1-mesa-dri"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Body:
-    """A vehicle to be drawn.
-
-    Parameters
-    ----------
-    x_m, y_m, heading_rad : float
-        Its middle on the ground, in the world's frame.
-    length_m, width_m, height_m : float
-    paint : Colour
-    """
-
-    x_m: float
-    y_m: float
-    heading_rad: float
-    length_m: float
-    width_m: float
-    height_m: float
-    paint: Colour
 
 
 class Renderer:
