@@ -1,6 +1,5 @@
 """The car's own parts of the engine: drives that come again exactly, true notes, labels apart from pictures."""
 
-import io
 import math
 
 import msgspec
@@ -13,16 +12,16 @@ pytest.importorskip("highway_env")
 
 from chanzi.drive.engine.beside import Beside
 from chanzi.drive.engine.car import DriveCar, world_of
-from chanzi.drive.engine.collect import read_signals
 from chanzi.drive.engine.networks import MOST_LATERAL_M, Label
-from chanzi.drive.engine.orders import RECORDING, SHARD, SIGNALS, TRUTH, DriveOrder, Drove, Labelled, Mix
-from chanzi.drive.engine.recording import read_frames, read_truths
+from chanzi.drive.engine.orders import RECORDING, SHARD, SIGNALS, DriveOrder, Drove, Labelled, Mix
 from chanzi.drive.engine.scenario import Scenario
+from chanzi.drive.engine.signals import read_signals
 from chanzi.drive.engine.watcher import collision_1_s, path_apart_m
 from chanzi.drive.engine.work import sha256
 from chanzi.drive.episode import Hands
 from chanzi.drive.messages import Control, Truth
 from chanzi.drive.network.shards import read_shard
+from chanzi.drive.record.mcap_log import read_frames
 
 WORLD = "highway:racetrack"
 
@@ -62,19 +61,18 @@ def test_recording_does_not_disturb_a_drive(driven):
     assert not files
 
 
-def test_pictures_hold_no_truth_and_truth_no_pictures(driven):
-    _, files = driven
-    with np.load(io.BytesIO(files[RECORDING])) as seen, np.load(io.BytesIO(files[TRUTH])) as so:
-        assert {*seen.files} == {"pictures", "ends", "cameras", "number", "time_s", "speed_m_s", "command"}
-        assert {*so.files} == {"path_m", "numbers", "vehicles", "ends"}
+def logs(files, folder):
+    path = folder / "drive.mcap"
+    path.write_bytes(files[RECORDING])
+    return list(read_frames(path))
 
 
-def test_what_was_seen_and_what_was_so_are_of_the_same_moment(driven):
+def test_what_was_seen_and_what_was_so_are_of_the_same_moment(driven, tmp_path):
     """Driven again beside the recording: each frame and truth is that of the world at that moment."""
     made, files = driven
     drove = msgspec.json.decode(made.values, type=Drove)
-    frames = read_frames(files[RECORDING], range(drove.frames))
-    truths = read_truths(files[TRUTH], range(drove.frames))
+    logged = logs(files, tmp_path)
+    frames, truths = [one.frame for one in logged], [one.truth for one in logged]
     signals = read_signals(files[SIGNALS])
     assert len(frames) == len(truths) == signals.frames == drove.frames == 40
     world = world_of(WORLD, "clear", 1)
@@ -90,11 +88,12 @@ def test_what_was_seen_and_what_was_so_are_of_the_same_moment(driven):
 def test_a_shard_has_the_frames_that_were_asked_for(driven, tmp_path):
     _, files = driven
     wanted = (3, 8, 21)
-    made, shards = perform(Label(recording=RECORDING, truth=TRUTH, frames=wanted), files)
+    made, shards = perform(Label(recording=RECORDING, frames=wanted), files)
     path = tmp_path / "shard.npz"
     path.write_bytes(shards[SHARD])
     shard = read_shard(path)
-    frames, truths = read_frames(files[RECORDING], wanted), read_truths(files[TRUTH], wanted)
+    logged = [logs(files, tmp_path)[at] for at in wanted]
+    frames, truths = [one.frame for one in logged], [one.truth for one in logged]
     assert all(abs(t.lateral_m) < MOST_LATERAL_M for t in truths)
     assert msgspec.json.decode(made.values, type=Labelled).frames == len(shard) == 3
     for i in range(3):

@@ -163,6 +163,20 @@ def test_an_artefact_that_was_changed_is_refused(tmp_path):
     journal.close()
 
 
+def test_what_is_given_up_under_one_name_is_kept_where_it_has_another(tmp_path):
+    """A shard of every frame of a drive may be, byte for byte, what the drive recorded."""
+    journal, store = open_journal(tmp_path)
+    recording = Made(values=canonical(1), files=(("recording", b"same"), ("signals", b"other")))
+    shard = Made(values=canonical(2), files=(("shard", b"same"),))
+    given = journal.commit(Add(n=1), recording, 0, "collect", 1.0).files.values()
+    journal.commit(Add(n=2), shard, 0, "label", 1.0)
+    journal.drop(given)
+    assert store.get(sha256(b"same")) == b"same"
+    assert sha256(b"other") not in store
+    assert journal.audit() == []
+    journal.close()
+
+
 def test_provenance_goes_back_to_the_beginning_and_shares_what_is_shared(tmp_path):
     journal, store = open_journal(tmp_path)
     shas: list[str] = []

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from chanzi.drive.engine.collect import read_signals, write_signals
+from chanzi.drive.engine.signals import read_signals, write_signals
 from chanzi.drive.engine.triggers import Signals, Trigger, Window, choose, fire
 from chanzi.errors import LoopError
 

@@ -16,7 +16,6 @@ from typing import ClassVar
 import numpy as np
 
 from chanzi.drive.engine import orders as o
-from chanzi.drive.engine.collect import write_signals
 from chanzi.drive.engine.crew import Processes
 from chanzi.drive.engine.cycle import run
 from chanzi.drive.engine.fleet import Fleet
@@ -24,6 +23,7 @@ from chanzi.drive.engine.gate import Rule
 from chanzi.drive.engine.loop import open_loop
 from chanzi.drive.engine.scenario import Scenario
 from chanzi.drive.engine.settings import Collect, Settings
+from chanzi.drive.engine.signals import write_signals
 from chanzi.drive.engine.triggers import Signals, Trigger, Window
 from chanzi.drive.engine.work import Made, Work, canonical, sha256
 
@@ -176,8 +176,7 @@ class Drive(Work):
             digest=sha256(np.array(path).tobytes()),
         )
         files = (
-            (o.RECORDING, pack(seen=np.array(seen))),
-            (o.TRUTH, pack(turn=np.array(truth))),
+            (o.RECORDING, pack(seen=np.array(seen), turn=np.array(truth))),
             (o.SIGNALS, write_signals(signals)),
         )
         return Made(values=canonical(drove), files=files if order.record else ())
@@ -187,7 +186,6 @@ class Drive(Work):
 class Label(Work):
     kind: ClassVar[str] = "label"
     recording: str
-    truth: str
     frames: tuple[int, ...]
 
     @property
@@ -195,12 +193,13 @@ class Label(Work):
         return f"{len(self.frames)} frames"
 
     def inputs(self) -> tuple[str, ...]:
-        return (self.recording, self.truth)
+        return (self.recording,)
 
     def perform(self, read) -> Made:
         pause()
         at = list(self.frames)
-        shard = pack(seen=unpack(read(self.recording))["seen"][at], turn=unpack(read(self.truth))["turn"][at])
+        whole = unpack(read(self.recording))
+        shard = pack(seen=whole["seen"][at], turn=whole["turn"][at])
         return Made(values=canonical(o.Labelled(frames=len(at))), files=((o.SHARD, shard),))
 
 
@@ -295,8 +294,8 @@ class Toy:
     def drive(self, order):
         return Drive(order=order)
 
-    def label(self, recording, truth, frames):
-        return Label(recording=recording, truth=truth, frames=frames)
+    def label(self, recording, frames):
+        return Label(recording=recording, frames=frames)
 
     def train(self, shards, parent, epochs, seed):
         return Train(shards=shards, parent=parent, epochs=epochs, seed=seed)

@@ -11,6 +11,8 @@ from chanzi.drive.world.world import World
 
 STRETCH_S = 2.0
 """How long one draw of who drives lasts."""
+THINK_S = 0.08
+"""Between the expert's decisions: the truth costs more than a tick of the world."""
 CALM_M = 1.4
 """Further beside the lane's centre the expert is not pushed any more."""
 EXPERT = "expert"
@@ -34,6 +36,8 @@ class Beside:
         self._chance = np.random.default_rng(self._mix.seed)
         self._unsteady = Unsteady(Recipe(burst_rad=self._mix.noise_rad), self._mix.seed)
         self._until_s, self._expert = 0.0, False
+        self._think_s = 0.0
+        self._hands: Hands | None = None
 
     def begin(self, world: World) -> None:
         """Begin an episode."""
@@ -45,13 +49,18 @@ class Beside:
         if time_s >= self._until_s - 1e-9:
             self._until_s += STRETCH_S
             self._expert = self._chance.random() < self._mix.share
+            self._hands = None
         hands = self._rescuer.take(world, time_s, speed_m_s) if self._mix.rescue else None
         if hands is not None or not self._expert:
             return hands
+        if time_s < self._think_s - 1e-9 and self._hands is not None:
+            return self._hands
+        self._think_s = time_s + THINK_S
         truth = world.truth()
         told, push_rad = self._unsteady.disturb(time_s, truth) if self._mix.noise_rad else (truth, 0.0)
         control = expert_control(told, speed_m_s, world.vehicle)
         if abs(truth.lateral_m) > CALM_M:
             push_rad = 0.0
         pushed = Control(steering_rad=control.steering_rad + push_rad, acceleration_m_s2=control.acceleration_m_s2)
-        return Hands(control=pushed, why=EXPERT)
+        self._hands = Hands(control=pushed, why=EXPERT)
+        return self._hands

@@ -1,19 +1,21 @@
 """A drive as a unit of work: a world, a network in it, an expert beside it, a watcher who takes notes."""
 
+import tempfile
 from collections import OrderedDict
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import ClassVar
 
 from chanzi.drive.controller import Driver as Controller
 from chanzi.drive.engine.beside import Beside
-from chanzi.drive.engine.collect import write_signals
-from chanzi.drive.engine.orders import RECORDING, SIGNALS, TRUTH, DriveOrder, Driver, Drove
+from chanzi.drive.engine.orders import RECORDING, SIGNALS, DriveOrder, Driver, Drove
 from chanzi.drive.engine.pilot import NetworkPilot
-from chanzi.drive.engine.recording import Recorder
+from chanzi.drive.engine.signals import write_signals
 from chanzi.drive.engine.watcher import Watcher
 from chanzi.drive.engine.work import Made, Read, Work, canonical
 from chanzi.drive.episode import Episode, Parts, run_episode
 from chanzi.drive.oracle import Oracle
+from chanzi.drive.record.mcap_log import McapLog
 from chanzi.drive.supervise import Supervisor
 from chanzi.drive.world.registry import make_world
 from chanzi.drive.world.world import World
@@ -63,21 +65,24 @@ class DriveCar(Work):
         order = self.order
         world = world_of(order.scenario.world, order.scenario.weather, self.cameras)
         watcher = Watcher(None if order.shadow is None else _pilot(order.shadow, read), order.failure_s)
-        recorder = Recorder()
         parts = Parts(
             pilot=Oracle() if order.driver is None else _pilot(order.driver, read),
             driver=Controller(world.vehicle),
             codriver=None if order.mix is None else Beside(order.mix, Supervisor()),
-            listeners=(watcher, recorder) if order.record else (watcher,),
+            listeners=(watcher,),
         )
-        episode = run_episode(world, order.scenario.seed, parts, limit_s=order.scenario.seconds)
+        seed, limit_s = order.scenario.seed, order.scenario.seconds
         files: tuple[tuple[str, bytes], ...] = ()
         if order.record:
-            files = (
-                (RECORDING, recorder.recording()),
-                (TRUTH, recorder.truth()),
-                (SIGNALS, write_signals(watcher.signals())),
-            )
+            with tempfile.TemporaryDirectory() as folder:
+                path = Path(folder) / "drive.mcap"
+                log = McapLog(
+                    path, {"weather": order.scenario.weather, "network": order.driver.network if order.driver else ""}
+                )
+                episode = run_episode(world, seed, replace(parts, listeners=(watcher, log)), limit_s=limit_s)
+                files = ((RECORDING, path.read_bytes()), (SIGNALS, write_signals(watcher.signals())))
+        else:
+            episode = run_episode(world, seed, parts, limit_s=limit_s)
         return Made(values=canonical(judged(episode, watcher, order.scenario.weather)), files=files)
 
 

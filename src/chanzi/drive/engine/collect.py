@@ -1,16 +1,13 @@
 """Stage `collect`: drives to learn from, and what their triggers keep of them."""
 
-import io
-
-import numpy as np
-
 from chanzi.drive.engine import versions
 from chanzi.drive.engine.loop import Loop
-from chanzi.drive.engine.orders import RECORDING, SIGNALS, TRUTH, DriveOrder, Drove, Mix
+from chanzi.drive.engine.orders import RECORDING, SIGNALS, DriveOrder, Drove, Mix
 from chanzi.drive.engine.said import Clip, Collected, Mined
 from chanzi.drive.engine.scenario import Purpose, scenarios, seed_of
+from chanzi.drive.engine.signals import read_signals
 from chanzi.drive.engine.statistics import sample
-from chanzi.drive.engine.triggers import Signals, choose
+from chanzi.drive.engine.triggers import choose
 
 
 def orders(loop: Loop, turn: int) -> tuple[DriveOrder, ...]:
@@ -75,9 +72,7 @@ def collect(loop: Loop, turn: int) -> Collected:
         seed=seed_of(Purpose.LEARN, loop.settings.seed, turn, 0),
     )
     clips = tuple(
-        Clip(recording=one.files[RECORDING], truth=one.files[TRUTH], frames=kept)
-        for one, kept in zip(done, frames, strict=True)
-        if kept
+        Clip(recording=one.files[RECORDING], frames=kept) for one, kept in zip(done, frames, strict=True) if kept
     )
     return Collected(
         drives=len(done),
@@ -88,29 +83,3 @@ def collect(loop: Loop, turn: int) -> Collected:
         clips=clips,
         rates=rates,
     )
-
-
-def write_signals(signals: Signals) -> bytes:
-    """Return signals as the bytes of an .npz."""
-    buffer = io.BytesIO()
-    np.savez(
-        buffer,
-        near_miss=signals.near_miss,
-        disagreement=signals.disagreement,
-        uncertainty=signals.uncertainty,
-        intervention=signals.intervention,
-        failure=signals.failure,
-    )
-    return buffer.getvalue()
-
-
-def read_signals(data: bytes) -> Signals:
-    """Return the signals of `write_signals`."""
-    with np.load(io.BytesIO(data), allow_pickle=False) as found:
-        return Signals(
-            near_miss=found["near_miss"],
-            disagreement=found["disagreement"],
-            uncertainty=found["uncertainty"],
-            intervention=found["intervention"],
-            failure=found["failure"],
-        )

@@ -236,8 +236,12 @@ class Journal:
     # --- artefacts
 
     def drop(self, names: Iterable[str]) -> None:
-        """Give artefacts up on purpose: noted first, deleted then, so that nobody takes it for a loss."""
-        wanted = sorted({*names})
+        """Give artefacts up on purpose: noted first, deleted then, so that nobody takes it for a loss.
+
+        Bytes that also came to be under another name (a shard of a whole recording may equal it) are kept.
+        """
+        rows = self._db.execute("SELECT sha256 FROM file GROUP BY sha256 HAVING count(DISTINCT name) > 1").fetchall()
+        wanted = sorted({*names} - {str(row[0]) for row in rows})
         with self._db:
             self._db.execute("BEGIN IMMEDIATE")
             self._db.executemany("INSERT OR IGNORE INTO dropped VALUES (?)", [(name,) for name in wanted])

@@ -8,7 +8,7 @@ from chanzi.drive.engine.said import Collected, Shard, Shards
 def label(loop: Loop, turn: int) -> Shards:
     """Make a shard of each drive that something is kept of."""
     clips = loop.said(turn, "collect", Collected).clips
-    works = [loop.parts.label(clip.recording, clip.truth, clip.frames) for clip in clips]
+    works = [loop.parts.label(clip.recording, clip.frames) for clip in clips]
     done = loop.run(works, turn, "label")
     return Shards(
         shards=tuple(

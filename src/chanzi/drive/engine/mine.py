@@ -2,7 +2,7 @@
 
 from chanzi.drive.engine import versions
 from chanzi.drive.engine.loop import Loop
-from chanzi.drive.engine.orders import RECORDING, SIGNALS, TRUTH, DriveOrder, Drove
+from chanzi.drive.engine.orders import RECORDING, SIGNALS, DriveOrder, Drove
 from chanzi.drive.engine.said import Deployed, Failure, Mined
 from chanzi.drive.engine.scenario import Purpose, seed_of
 from chanzi.drive.engine.statistics import sample
@@ -35,5 +35,5 @@ def mine(loop: Loop, turn: int) -> Mined:
     if not loop.settings.keep_recordings:
         # What was kept of the drives is in the shards; the rest of what they recorded has served.
         recorded = loop.journal.files(turn, "collect")
-        loop.journal.drop(sha for name, sha in recorded if name in (RECORDING, TRUTH, SIGNALS))
+        loop.journal.drop(sha for name, sha in recorded if name in (RECORDING, SIGNALS))
     return Mined(failures=failures, drives=len(said.trips), replayed=len(again), exact=exact)

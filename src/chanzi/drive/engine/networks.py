@@ -11,7 +11,6 @@ import numpy.typing as npt
 
 from chanzi.drive.camera import rig
 from chanzi.drive.engine import orders
-from chanzi.drive.engine.recording import read_frames, read_truths
 from chanzi.drive.engine.statistics import sample
 from chanzi.drive.engine.work import Made, Read, Work, canonical
 from chanzi.drive.network.spec import IMAGES, OUTPUTS, STATE, NetSpec
@@ -36,7 +35,6 @@ class Label(Work):
     kind: ClassVar[str] = "label"
 
     recording: str
-    truth: str
     frames: tuple[int, ...]
 
     @property
@@ -46,20 +44,23 @@ class Label(Work):
 
     def inputs(self) -> tuple[str, ...]:
         """See `Work`."""
-        return (self.recording, self.truth)
+        return (self.recording,)
 
     def perform(self, read: Read) -> Made:
         """See `Work`."""
         from chanzi.drive.network.shards import make_shard, write_shard
+        from chanzi.drive.record.mcap_log import read_frames
 
-        truths = read_truths(read(self.truth), self.frames)
-        clear = [i for i, truth in enumerate(truths) if abs(truth.lateral_m) <= MOST_LATERAL_M]
-        if not clear:
-            return Made(values=canonical(orders.Labelled(frames=0)))
-        frames = read_frames(read(self.recording), [self.frames[i] for i in clear])
+        wanted = {*self.frames}
         with tempfile.TemporaryDirectory() as folder:
+            log = Path(folder) / "drive.mcap"
+            log.write_bytes(read(self.recording))
+            kept = [logged for at, logged in enumerate(read_frames(log)) if at in wanted]
+            clear = [logged for logged in kept if abs(logged.truth.lateral_m) <= MOST_LATERAL_M]
+            if not clear:
+                return Made(values=canonical(orders.Labelled(frames=0)))
             path = Path(folder) / "shard.npz"
-            write_shard(path, make_shard(frames, [truths[i] for i in clear]))
+            write_shard(path, make_shard([one.frame for one in clear], [one.truth for one in clear]))
             data = path.read_bytes()
         return Made(values=canonical(orders.Labelled(frames=len(clear))), files=((orders.SHARD, data),))
 

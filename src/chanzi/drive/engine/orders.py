@@ -10,8 +10,8 @@ from typing import Protocol
 from chanzi.drive.engine.scenario import Scenario
 from chanzi.drive.engine.work import Work
 
-RECORDING, TRUTH, SIGNALS = "recording", "truth", "signals"
-"""Files of a recorded drive: what the car saw and did; what was so; a number a frame for each trigger."""
+RECORDING, SIGNALS = "recording", "signals"
+"""Files of a recorded drive: what the car saw and did, and what was so; a number a frame for each trigger."""
 SHARD, CHECKPOINT, NETWORK, INT8, PROGRAM = "shard", "checkpoint", "network", "int8", "program"
 """Files of the other units."""
 
@@ -169,10 +169,10 @@ class Parts(Protocol):
     """Makes units of work. Their values are the dataclasses above, their files those named above."""
 
     def drive(self, order: DriveOrder) -> Work:
-        """Return a drive: `Drove`; with `record`, files RECORDING, TRUTH and SIGNALS."""
+        """Return a drive: `Drove`; with `record`, files RECORDING and SIGNALS."""
         ...
 
-    def label(self, recording: str, truth: str, frames: tuple[int, ...]) -> Work:
+    def label(self, recording: str, frames: tuple[int, ...]) -> Work:
         """Return the making of a shard of those frames: `Labelled`; file SHARD, unless none of them can be labelled."""
         ...
 

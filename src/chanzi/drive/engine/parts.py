@@ -24,9 +24,9 @@ class CarParts:
         """See `Parts`."""
         return DriveCar(order=order, cameras=self._settings.cameras)
 
-    def label(self, recording: str, truth: str, frames: tuple[int, ...]) -> Work:
+    def label(self, recording: str, frames: tuple[int, ...]) -> Work:
         """See `Parts`."""
-        return networks.Label(recording=recording, truth=truth, frames=frames)
+        return networks.Label(recording=recording, frames=frames)
 
     def train(self, shards: tuple[str, ...], parent: str | None, epochs: int, seed: int) -> Work:
         """See `Parts`."""

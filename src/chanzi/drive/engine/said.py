@@ -11,10 +11,9 @@ from chanzi.drive.engine.triggers import Rate
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Clip:
-    """What is kept of a drive: artefacts, and which frames."""
+    """What is kept of a drive: its recording, and which frames of it."""
 
     recording: str
-    truth: str
     frames: tuple[int, ...]
 
 
