@@ -79,6 +79,38 @@ def test_drive_writes_log_tables_trace_and_film(command, tmp_path):
     assert "drive.mp4" in err
 
 
+def test_a_sweep_finds_where_the_ring_is_left(command, tmp_path):
+    tokens = (
+        "--backend",
+        "truth",
+        "-n",
+        2,
+        "--seconds",
+        8,
+        "--sweep",
+        "latency_ms=1,100,3000",
+        "--sweep",
+        "pace=1,1.5",
+    )
+    code, out, _ = command(*tokens, "--json", files=True)
+    assert code == 0
+    found = json.loads(out)
+    assert [drive["at"] for drive in found["drives"]] == [
+        {"pace": pace, "latency_ms": ms} for pace in (1.0, 1.5) for ms in (1.0, 100.0, 3000.0)
+    ]
+    late = [drive["total"]["completion"]["value"] for drive in found["drives"][:3]]
+    assert late[1] > late[0] - 0.02 > late[2] + 0.02  # three seconds old plans are not driven by: it stops
+    assert found["edges"][0].startswith("pace 1: as good as the fastest until latency_ms 100")
+    page = (tmp_path / "drives.html").read_text("utf-8")
+    assert "as good as the fastest until latency_ms 100" in page
+
+
+def test_backends_drive_the_same_episodes(command):
+    code, out, _ = command("--backend", "truth,expert", "--seconds", 2, "--json")
+    assert code == 0
+    assert [drive["at"] for drive in json.loads(out)["drives"]] == [{"backend": "truth"}, {"backend": "expert"}]
+
+
 @pytest.mark.parametrize(
     ("tokens", "says"),
     [
@@ -89,6 +121,14 @@ def test_drive_writes_log_tables_trace_and_film(command, tmp_path):
         (("--backend", "chip"), "needs a network"),
         (("--redundant",), "two chips and backend 'truth'"),
         (("--pace", "0"), "a pace of 0"),
+        (("--backend", "flaot"), "did you mean 'float'?"),
+        (("--chips", "chanzi-61"), "did you mean 'chanzi-16'?"),
+        (("--sweep", "latency_ms"), "such as latency_ms="),
+        (("--sweep", "clock_hz=0:1:2"), "cannot sweep"),
+        (("--sweep", "clok_hz=1"), "did you mean 'clock_hz'?"),
+        (("--sweep", "core=1"), "one of core.dim"),
+        (("--sweep", "core.dim=17"), "core.dim 17"),
+        (("--sweep", "name=1"), "a number of the chip"),
         (("--fault", "frosen"), "did you mean 'frozen'?"),
         (("--fault", "black#7"), "camera 7 of 1"),
         (("--fault", "black@"), "such as frozen"),

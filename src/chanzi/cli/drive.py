@@ -2,20 +2,19 @@
 
 import math
 import re
-from contextlib import ExitStack
 from pathlib import Path
 from typing import Annotated, Any
 
 from cyclopts import Parameter
 
-from chanzi.cli.console import note, say_json, working
-from chanzi.drive.episode import Episode, Listener
-from chanzi.drive.runs import Backend, Course, Drive, Eyes, Network, drive_all, drive_seed, make_course, make_pilot
+from chanzi.chip import DEFAULT_CHIP, Chip, load_chip, presets
+from chanzi.cli.console import note, say, say_json, working
+from chanzi.cli.drive_files import drive_and_write
+from chanzi.drive.episode import Episode
+from chanzi.drive.runs import Backend, Course, Drive, Eyes, Network
 from chanzi.drive.sensor import Fault
-from chanzi.drive.world.world import World
+from chanzi.drive.sweep import Variant, axis_of, compare, edges, variants
 from chanzi.errors import DriveError
-
-_PER_EPISODE = 1000
 
 
 def drive(
@@ -25,8 +24,10 @@ def drive(
     weather: str | None = None,
     model: Annotated[Path | None, Parameter(name=["--model", "-m"])] = None,
     float_model: Path | None = None,
-    backend: Backend | None = None,
+    backend: str | None = None,
     chip: Annotated[str | None, Parameter(name=["--chip", "-c"])] = None,
+    chips: str | None = None,
+    sweep: tuple[str, ...] = (),
     redundant: bool = False,
     episodes: Annotated[int, Parameter(name=["--episodes", "-n"])] = 1,
     seed: int = 0,
@@ -61,9 +62,15 @@ def drive(
         The same network as it was trained, for --backend float.
     backend
         Who looks at the frames. chip: the network's program on the simulated chip. ort-int8, float: the network in ONNX
-        Runtime, in the chip's time. truth: a planner that is told what is so. expert: another driver.
+        Runtime, in the chip's time. truth: a planner that is told what is so. expert: another driver. Several, with
+        commas between them, are compared.
     chip
         A preset's name or a .toml file; tesla-fsd-hw3 by default.
+    chips
+        Several of them, or all, with commas between them: each drives the same episodes.
+    sweep
+        A figure and its values: latency_ms, fps, pace, traffic, or one of the chip's, such as clock_hz. KEY=a,b,c, or
+        KEY=low:high:count, even in ratios. Several are combined; where driving ends is told for the first.
     redundant
         Two chips run every frame, and the car acts only on what both say.
     episodes
@@ -106,9 +113,10 @@ def drive(
     if jobs < 1:
         raise DriveError(f"{jobs} jobs", hint="at least 1")
     network = _network(model, float_model)
-    what = Drive(
+    backends = _backends(backend) or [("truth" if network is None else "chip")]
+    base = Drive(
         course=_course(sim, scenario, weather=weather, cameras=cameras, fps=fps, traffic=traffic, seconds=seconds),
-        backend=backend or ("truth" if network is None else "chip"),
+        backend=backends[0],
         network=network,
         chip=_chip(chip),
         redundant=redundant,
@@ -118,8 +126,17 @@ def drive(
         watch=watch,
         fault=_fault(fault),
     )
-    found, eyes = _drive(what, seed, episodes, jobs, folder if files else None, video)
-    _show(what, eyes, found, json)
+    if len(backends) > 1 or chips is not None or sweep:
+        what = variants(
+            base,
+            backends=backends if len(backends) > 1 else (),
+            chips=_chips(chips),
+            axes=[axis_of(text) for text in sweep],
+        )
+        _compare(what, range(seed, seed + episodes), jobs, folder if files else None, json)
+        return 0
+    found, eyes = drive_and_write(base, seed, episodes, jobs, folder if files else None, film=video)
+    _show(base, eyes, found, json)
     return 0
 
 
@@ -131,12 +148,23 @@ def _network(model: Path | None, float_model: Path | None) -> Network | None:
     return Network(int8=str(model), floating=None if float_model is None else str(float_model))
 
 
-def _chip(chip: str | None) -> Any:
-    if chip is None:
-        return None
-    from chanzi.chip import load_chip
+def _chip(chip: str | None) -> Chip:
+    return load_chip(DEFAULT_CHIP if chip is None else chip)
 
-    return load_chip(chip)
+
+def _chips(names: str | None) -> list[Chip]:
+    if names is None:
+        return []
+    wanted = list(presets()) if names == "all" else [name.strip() for name in names.split(",") if name.strip()]
+    if not wanted:
+        raise DriveError("no chips to compare", hint="--chips chanzi-16,tesla-fsd-hw3, or --chips all")
+    return [load_chip(name) for name in wanted]
+
+
+def _backends(names: str | None) -> list[Backend]:
+    # `Drive` refuses what is none
+    found: list[Any] = [] if names is None else [name.strip() for name in names.split(",") if name.strip()]
+    return found
 
 
 def _course(
@@ -177,88 +205,6 @@ def _fault(text: str | None) -> Fault | None:
     return Fault(kind=kind, begin_s=float(found["begin"] or 2.0), camera=int(found["camera"] or 0))
 
 
-def _drive(
-    what: Drive, seed: int, count: int, jobs: int, folder: Path | None, video: bool
-) -> tuple[list[Episode], Eyes]:
-    """Drive all episodes: the first one here, where it is written down, the others wherever."""
-    with working("compiling"):
-        world, eyes = make_course(what.course), make_pilot(what)
-    with working("driving", _PER_EPISODE * count) as advance, ExitStack() as after:
-        listeners: list[Listener] = [_Live(advance)]
-        if folder is not None:
-            folder.mkdir(parents=True, exist_ok=True)
-            listeners += _recorders(what, world, eyes, folder, video)
-        for listener in listeners:
-            after.callback(getattr(listener, "close", lambda: None))
-        found = [drive_seed(what, seed, world=world, pilot=eyes.pilot, listeners=listeners)]
-        rest = [(what, seed + i) for i in range(1, count)]
-        others = drive_all(rest, jobs=jobs, done=lambda n: advance(n * _PER_EPISODE))
-        found += [episode for _, episode in sorted(others, key=lambda pair: pair[0])]
-    if folder is not None:
-        _tables(found, folder)
-    return found, eyes
-
-
-class _Live:
-    """Shows how far the first episode is."""
-
-    def __init__(self, advance: Any) -> None:
-        self._advance, self._shown = advance, 0
-
-    def begin(self, world: World, seed: int) -> None:
-        """Begin an episode."""
-
-    def frame(self, world: World, moment: Any) -> None:
-        """Show how far it is."""
-        del world
-        done = round(_PER_EPISODE * moment.status.progress)
-        self._advance(max(done - self._shown, 0))
-        self._shown = max(done, self._shown)
-
-    def passed(self, passage: Any) -> None:
-        """See `Listener`."""
-
-    def plan(self, passage: Any, perception: Any, plan: Any) -> None:
-        """See `Listener`."""
-
-    def tick(self, time_s: float, control: Any, by: str) -> None:
-        """See `Listener`."""
-
-    def end(self, episode: Episode) -> None:
-        """Show that it is done."""
-        del episode
-        self._advance(_PER_EPISODE - self._shown)
-
-
-def _recorders(what: Drive, world: World, eyes: Eyes, folder: Path, video: bool) -> list[Listener]:
-    from importlib.util import find_spec
-
-    from chanzi.drive.record.mcap_log import McapLog
-
-    chip = "" if eyes.figures is None else eyes.figures.chip.name
-    listeners: list[Listener] = [McapLog(folder / "drive.mcap", {"backend": what.backend, "chip": chip})]
-    if find_spec("rerun") is not None:
-        from chanzi.drive.record.rerun_log import RerunLog
-
-        listeners.append(RerunLog(folder / "drive.rrd"))
-    if video:
-        from chanzi.drive.record.film import Film, credits_of, twin_of
-
-        listeners.append(Film(folder / "drive.mp4", credits_of(what, world, eyes.figures), twin=twin_of(what.course)))
-    return listeners
-
-
-def _tables(found: list[Episode], folder: Path) -> None:
-    from chanzi.drive.record.tables import write_episodes, write_frames
-    from chanzi.report.drive_trace import write_drive_trace
-
-    write_episodes(folder / "episodes.parquet", found)
-    write_frames(folder / "frames.parquet", found)
-    write_drive_trace(folder / "drive.json", found[0])
-    written = [name for name in ("drive.mp4", "drive.rrd", "drive.mcap") if (folder / name).exists()]
-    note(f"wrote {', '.join((*written, 'drive.json, episodes.parquet and frames.parquet'))} in {folder.resolve()}")
-
-
 def _show(what: Drive, eyes: Eyes, found: list[Episode], json: bool) -> None:
     from chanzi.drive.metrics import tally
     from chanzi.report import drive as report
@@ -278,3 +224,26 @@ def _show(what: Drive, eyes: Eyes, found: list[Episode], json: bool) -> None:
     if 1 < len(found) <= 20:
         show(report.episodes_table(found))
     show(report.drive_table(f"{what.backend} in {found[0].world}", total, eyes.figures))
+
+
+def _compare(what: list[Variant], seeds: range, jobs: int, folder: Path | None, json: bool) -> None:
+    """Drive the variants over the same seeds, and show what each comes to."""
+    from chanzi.report import drive_sweep as report
+
+    with working("driving", len(what) * len(seeds)) as advance:
+        found = list(compare(what, seeds, jobs=jobs, done=advance))
+    axis = what[0].at[-1][0] if what[0].at else ""
+    lines = [] if axis == "backend" else report.edge_lines(edges(found, axis), axis)
+    if folder is not None:
+        folder.mkdir(parents=True, exist_ok=True)
+        title = f"Drives in {what[0].drive.course.world}"
+        report.write_sweep_page(folder / "drives.html", title, found, axis, lines)
+        note(f"wrote drives.html in {folder.resolve()}")
+    if json:
+        say_json({"axis": axis, "edges": lines, "drives": report.sweep_json(found)})
+        return
+    from chanzi.cli.tables import show
+
+    show(report.sweep_table(f"{len(seeds)} episodes each in {what[0].drive.course.world}", found))
+    for line in lines:
+        say(line)

@@ -140,32 +140,56 @@ class Eyes:
 
 def make_pilot(drive: Drive) -> Eyes:
     """Return who looks at the frames."""
+    figures = figures_of(drive)
     if drive.backend not in _NETWORKS or drive.network is None:
-        eyes = Eyes(pilot=Oracle(drive.chip_s or 0.0, drive.busy_s), figures=None)
+        chip_s = drive.chip_s or 0.0 if figures is None else figures.chip_s
+        pilot: EpisodePilot = Oracle(chip_s, drive.busy_s if figures is None else figures.busy_s)
     else:
-        eyes = _network_pilot(drive, drive.network)
-    return eyes if drive.pace == 1 else replace(eyes, pilot=Paced(eyes.pilot, drive.pace))
+        assert figures is not None
+        pilot = _network_pilot(drive, drive.network, figures)
+    return Eyes(pilot=pilot if drive.pace == 1 else Paced(pilot, drive.pace), figures=figures)
 
 
-def _network_pilot(drive: Drive, network: Network) -> Eyes:
+def figures_of(drive: Drive) -> ChipFigures | None:
+    """Return what the chip does with the network in a drive, or None where there is none."""
+    if drive.network is None or drive.backend == "expert":
+        return None
+    figures = _figures(drive.network.int8, drive.chip)
+    if drive.chip_s is None:
+        return figures
+    return replace(figures, chip_s=drive.chip_s, busy_s=drive.chip_s if drive.busy_s is None else drive.busy_s)
+
+
+_told: dict[tuple[str, int, str], ChipFigures] = {}
+
+
+def _figures(int8: str, chip: Chip | None) -> ChipFigures:
+    """Return what a chip does with a network; worked out once for each, for a compilation takes a second."""
+    from chanzi.runtime.session import Session
+
+    path = Path(int8)
+    key = int8, path.stat().st_mtime_ns, repr(chip)
+    if key not in _told:
+        session = Session(path, chip)
+        _told[key] = chip_figures(session.model, session.timing())
+    return _told[key]
+
+
+def _network_pilot(drive: Drive, network: Network, figures: ChipFigures) -> EpisodePilot:
     from chanzi.drive.network.export import spec_of
     from chanzi.drive.pilot import Pilot
     from chanzi.drive.redundant import ChipUnit, RedundantPilot
     from chanzi.runtime.session import Session
 
     int8 = Path(network.int8)
-    session = Session(int8, drive.chip)
-    figures = chip_figures(session.model, session.timing())
-    if drive.chip_s is not None:
-        figures = replace(figures, chip_s=drive.chip_s, busy_s=drive.chip_s if drive.busy_s is None else drive.busy_s)
     if drive.redundant:
-        units = (ChipUnit(session.model), ChipUnit(session.model))
-        pilot: EpisodePilot = RedundantPilot(spec_of(int8), units, chip_s=figures.chip_s, reload_s=figures.reload_s)
-        return Eyes(pilot=pilot, figures=figures)
+        model = Session(int8, drive.chip).model
+        units = (ChipUnit(model), ChipUnit(model))
+        return RedundantPilot(spec_of(int8), units, chip_s=figures.chip_s, reload_s=figures.reload_s)
     backend: Any = drive.backend
     floating = None if network.floating is None else Path(network.floating)
     plain = Pilot(int8, floating=floating, backend=backend, chip=drive.chip)
-    return Eyes(pilot=Timed(plain, figures.chip_s, figures.busy_s), figures=figures)
+    return Timed(plain, figures.chip_s, figures.busy_s)
 
 
 class Timed:
@@ -245,18 +269,22 @@ def drive_seed(
     return run_episode(world, seed, parts, limit_s=drive.course.limit_s)
 
 
-_kept: dict[str, tuple[Drive, World, EpisodePilot]] = {}
+_world: dict[Course, World] = {}
+_pilot: dict[str, tuple[Drive, EpisodePilot]] = {}
 
 
 def _in_worker(drive: Drive, seed: int) -> Episode:
     """Drive an episode in a process that keeps its last world and pilot, which take longer to make than a drive."""
-    kept = _kept.get("last")
+    if drive.course not in _world:
+        for old in _world.values():
+            old.close()
+        _world.clear()
+        _world[drive.course] = make_course(drive.course)
+    kept = _pilot.get("last")
     if kept is None or kept[0] != drive:
-        if kept is not None:
-            kept[1].close()
-        kept = (drive, make_course(drive.course), make_pilot(drive).pilot)
-        _kept["last"] = kept
-    return drive_seed(drive, seed, world=kept[1], pilot=kept[2])
+        kept = (drive, make_pilot(drive).pilot)
+        _pilot["last"] = kept
+    return drive_seed(drive, seed, world=_world[drive.course], pilot=kept[1])
 
 
 def _one_thread() -> None:

@@ -56,13 +56,13 @@ def _chip_rows(chip: ChipFigures, found: Tally) -> list[tuple[str, str]]:
         ("a frame on the chip", f"{chip.cycles:,} cycles, {seconds(chip.chip_s)}"),
         ("frames/s it could take", rate(chip.frames_per_s)),
     ]
-    watts = chip.watts(_used_per_s(found))
+    watts = chip.watts(used_per_s(found))
     if watts is not None and chip.joules is not None:
         rows += [("joules a frame", f"{chip.joules:.3g}"), ("watts while driving", f"{watts:.3g}")]
     return rows
 
 
-def _used_per_s(found: Tally) -> float:
+def used_per_s(found: Tally) -> float:
     """Return the frames a second that the chip ran."""
     ran = sum(found.frames[fate.value] for fate in (Fate.USED, Fate.FAILED, Fate.UNFINISHED))
     return ran / found.time_s if found.time_s else 0.0
@@ -78,7 +78,7 @@ def chip_json(chip: ChipFigures, found: Tally) -> dict[str, Any]:
         "frame_s": chip.chip_s,
         "frames_per_s": chip.frames_per_s,
         "joules_a_frame": chip.joules,
-        "watts": chip.watts(_used_per_s(found)),
+        "watts": chip.watts(used_per_s(found)),
     }
 
 
