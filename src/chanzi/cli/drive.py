@@ -10,6 +10,7 @@ from cyclopts import Parameter
 from chanzi.chip import DEFAULT_CHIP, Chip, load_chip, presets
 from chanzi.cli.console import note, say, say_json, working
 from chanzi.cli.drive_files import drive_and_write
+from chanzi.cli.drive_gym import drive_gym
 from chanzi.drive.episode import Episode
 from chanzi.drive.runs import Backend, Course, Drive, Eyes, Network
 from chanzi.drive.sensor import Fault
@@ -112,6 +113,26 @@ def drive(
         raise DriveError(f"{episodes} episodes", hint="at least 1")
     if jobs < 1:
         raise DriveError(f"{jobs} jobs", hint="at least 1")
+    if sim.startswith("gym:"):
+        refused = {"--scenario": scenario, "--weather": weather, "--traffic": traffic, "--fault": fault, "--fps": fps,
+                   "--sweep": sweep, "--redundant": redundant, "--supervised": supervised}  # fmt: skip
+        for name, given in refused.items():
+            if given:
+                raise DriveError(f"{name} and {sim}", hint="of an environment only its spaces and its clock are known")
+        drive_gym(
+            sim.removeprefix("gym:"),
+            model,
+            _chips(chips) or [_chip(chip)],
+            _backends(backend),
+            seed=seed,
+            episodes=episodes,
+            latency_ms=latency_ms,
+            seconds=seconds,
+            folder=folder if files else None,
+            film=video,
+            json=json,
+        )
+        return 0
     network = _network(model, float_model)
     backends = _backends(backend) or [("truth" if network is None else "chip")]
     base = Drive(

@@ -17,8 +17,8 @@ from chanzi.report.tables import rate, seconds
 
 _COLOURS = ("#3f8efc", "#2a9d5c", "#d1495b", "#9d6bd6", "#f28e2b", "#20a4a4", "#9c755f", "#66707f")
 _HEADS = (
-    "arrived", "completion", "unsafe", "collisions", "off road", "m/s", "chip", "light to steering", "frames/s",
-    "dropped", "W",
+    "arrived", "completion", "unsafe", "collisions", "off road", "m/s", "a frame", "latency", "frames/s", "dropped",
+    "W",
 )  # fmt: skip
 
 _CAPTION = "Unsafe are the episodes in which something was hit or the road was left. Bars are 95 % intervals."

@@ -1,4 +1,4 @@
-"""Worlds by name: `highway`, `highway:merge`, `carracing`, `gym:CartPole-v1`. Each is imported when it is asked for."""
+"""Worlds by name: `highway`, `highway:merge`, `carracing`. Each is imported when it is asked for."""
 
 import importlib
 import importlib.util
