@@ -218,10 +218,7 @@ def run_gym(
     """
     every_s = step_s(env)
     delay = math.floor(chip_s / every_s + 0.5)
-    space = env.action_space
-    action = int(space.start) if hasattr(space, "n") else np.clip(np.zeros(space.shape), space.low, space.high)
-    if not hasattr(space, "n"):
-        action = action.astype(space.dtype)
+    action = _at_rest(env.action_space)
     due: deque[tuple[int, Any]] = deque()
     free_s, reward, dropped, steps, over = 0.0, 0.0, 0, 0, False
     seen, _ = env.reset(seed=seed)
@@ -240,6 +237,13 @@ def run_gym(
         if film is not None:
             film(env.render())
     return GymEpisode(seed=seed, reward=reward, steps=steps, dropped=dropped, delay_steps=delay)
+
+
+def _at_rest(space: Any) -> Any:
+    """Return the action in force before the first answer."""
+    if hasattr(space, "n"):
+        return int(space.start)
+    return np.clip(np.zeros(space.shape), space.low, space.high).astype(space.dtype)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
