@@ -18,12 +18,12 @@ from pathlib import Path
 
 from loop_fault import fault, words
 
-from chanzi.drive.engine.held_out import HeldOut, held_out
+from chanzi.drive.engine.car.units import make_units
 from chanzi.drive.engine.history import History, history
 from chanzi.drive.engine.journal import Journal
 from chanzi.drive.engine.loop import journal_path, open_loop, read_run
-from chanzi.drive.engine.parts import make_parts
-from chanzi.drive.engine.statistics import bootstrap_mean, wilson
+from chanzi.drive.engine.stages.held_out import HeldOut, held_out
+from chanzi.drive.statistics import bootstrap_mean, wilson
 from chanzi.errors import LoopError
 from chanzi.report.loop import gate_word, rate, reasons
 
@@ -281,9 +281,9 @@ def main() -> None:
     wanted.folder.parent.mkdir(parents=True, exist_ok=True)
     killed = kills(wanted.folder)
     assert journal_path(wanted.folder).is_file()
-    from chanzi.drive.engine.crew import Processes
+    from chanzi.drive.engine.executor import ProcessExecutor
 
-    with open_loop(wanted.folder, make_parts, make_crew=lambda _, where: Processes(2, where)) as loop:
+    with open_loop(wanted.folder, make_units, make_executor=lambda _, where: ProcessExecutor(2, where)) as loop:
         held = held_out(loop, wanted.drives)
         found = history(loop.journal)
     text = page(wanted.folder, killed, held, wanted.drives)

@@ -14,13 +14,13 @@ from pathlib import Path
 import onnx
 from onnx import helper
 
-from chanzi.drive.engine.crew import Processes
+from chanzi.drive.engine.acceptance import Verdict
+from chanzi.drive.engine.car.units import make_units
 from chanzi.drive.engine.cycle import perform, step
+from chanzi.drive.engine.executor import ProcessExecutor
 from chanzi.drive.engine.fleet import Rollout
-from chanzi.drive.engine.gate import Verdict
 from chanzi.drive.engine.loop import Loop, open_loop
-from chanzi.drive.engine.parts import make_parts
-from chanzi.drive.engine.said import Deployed, Gated
+from chanzi.drive.engine.outcomes import Deployed, Gated
 from chanzi.drive.network.spec import LEFT
 
 
@@ -57,10 +57,10 @@ def fault(folder: Path) -> Fault:
     copy = folder.parent / f"{folder.name}-fault"
     if not copy.exists():
         shutil.copytree(folder, copy)
-    with open_loop(copy, make_parts, make_crew=lambda _, where: Processes(2, where)) as loop:
+    with open_loop(copy, make_units, make_executor=lambda _, where: ProcessExecutor(2, where)) as loop:
         turn = int(loop.journal.setting("fault") or loop.due()[0])
         loop.journal.set("fault", str(turn))
-        before = loop.said(turn - 1, "deploy", Deployed).version
+        before = loop.outcome(turn - 1, "deploy", Deployed).version
         bad = folder.parent / "mirrored.onnx"
         bad.write_bytes(mirrored(loop.store.get(before.network)))
         if loop.journal.conclusion(turn, "train") is None:
@@ -69,10 +69,10 @@ def fault(folder: Path) -> Fault:
         if loop.journal.conclusion(turn, "deploy") is None:
             to_stage(loop, "deploy")
             perform(loop, "deploy", force=True)
-        deployed = loop.said(turn, "deploy", Deployed)
+        deployed = loop.outcome(turn, "deploy", Deployed)
         assert deployed.rollout is not None
         return Fault(
-            verdict=loop.said(turn, "gate", Gated).verdict,
+            verdict=loop.outcome(turn, "gate", Gated).verdict,
             rollout=deployed.rollout,
             before=before.number,
             after=deployed.version.number,

@@ -10,9 +10,9 @@ from pathlib import Path
 
 import numpy as np
 
+from chanzi.drive.engine.acceptance import Rule, judge
 from chanzi.drive.engine.fleet import Fleet
-from chanzi.drive.engine.gate import Rule, judge
-from chanzi.drive.engine.statistics import wilson
+from chanzi.drive.statistics import wilson
 
 TARGET = Path(__file__).parents[1] / "docs" / "results" / "loop-guards.md"
 DRAWS = 2000

@@ -10,7 +10,7 @@ from chanzi.cli.console import note, say, say_json
 from chanzi.errors import LoopError
 
 if TYPE_CHECKING:
-    from chanzi.drive.engine.crew import Crew
+    from chanzi.drive.engine.executor import Executor
     from chanzi.drive.engine.history import History
     from chanzi.drive.engine.loop import Loop, Progress
     from chanzi.drive.engine.settings import Settings
@@ -71,8 +71,8 @@ def run(
         Of the fleet.
     """
     from chanzi.drive.engine import cycle
+    from chanzi.drive.engine.car.units import make_units
     from chanzi.drive.engine.loop import journal_path, open_loop
-    from chanzi.drive.engine.parts import make_parts
 
     given = _settings(
         settings, sim=sim, scenario=scenario, weather=weather, seconds=seconds, chip=chip, backend=backend, seed=seed,
@@ -82,7 +82,7 @@ def run(
         from chanzi.drive.engine.settings import Settings
 
         given = Settings()
-    with open_loop(folder, make_parts, settings=given, make_crew=_crew(workers, ray), tell=_tell) as loop:
+    with open_loop(folder, make_units, settings=given, make_executor=_executor(workers, ray), tell=_tell) as loop:
         cycle.run(loop, turns, lambda turn, stage: note(f"turn {turn}: {stage}"))
         _show(loop)
 
@@ -126,21 +126,21 @@ def _settings(
     return None if file is None and found == before else found
 
 
-def _crew(workers: int, ray: str | None) -> "Callable[[Store, Path], Crew]":
-    """Return what makes the crew of a run."""
+def _executor(workers: int, ray: str | None) -> "Callable[[Store, Path], Executor]":
+    """Return what makes the executor of a run."""
 
-    def make(store: "Store", folder: Path) -> "Crew":
+    def make(store: "Store", folder: Path) -> "Executor":
         if ray is not None:
-            from chanzi.drive.engine.cluster import Cluster
+            from chanzi.drive.engine.ray_executor import RayExecutor
 
-            return Cluster(store, None if ray == "local" else ray)
+            return RayExecutor(store, None if ray == "local" else ray)
         if workers == 0:
-            from chanzi.drive.engine.crew import Alone
+            from chanzi.drive.engine.executor import SerialExecutor
 
-            return Alone(store)
-        from chanzi.drive.engine.crew import Processes
+            return SerialExecutor(store)
+        from chanzi.drive.engine.executor import ProcessExecutor
 
-        return Processes(workers, folder)
+        return ProcessExecutor(workers, folder)
 
     return make
 
@@ -206,15 +206,15 @@ def trace(folder: Folder, version: int) -> None:
     import msgspec
 
     from chanzi.drive.engine.loop import read_run
-    from chanzi.drive.engine.said import Programmed
+    from chanzi.drive.engine.outcomes import Programmed
     from chanzi.report import loop as report
 
     _, journal = read_run(folder)
     try:
-        said = journal.conclusion(version, "compile")
-        if said is None:
+        outcome = journal.conclusion(version, "compile")
+        if outcome is None:
             raise LoopError(f"there is no version {version}", hint=f"`chanzi loop status {folder}` lists them")
-        found = journal.provenance(msgspec.json.decode(said, type=Programmed).program)
+        found = journal.provenance(msgspec.json.decode(outcome, type=Programmed).program)
     finally:
         journal.close()
     assert found is not None
@@ -260,12 +260,12 @@ def held_out(folder: Folder, *, drives: int = 100, workers: Workers = 2, ray: Ra
         Write JSON.
     """
     from chanzi.cli.tables import show
-    from chanzi.drive.engine.held_out import held_out as drive_held_out
+    from chanzi.drive.engine.car.units import make_units
     from chanzi.drive.engine.loop import open_loop
-    from chanzi.drive.engine.parts import make_parts
+    from chanzi.drive.engine.stages.held_out import held_out as drive_held_out
     from chanzi.report import loop as report
 
-    with open_loop(folder, make_parts, make_crew=_crew(workers, ray), tell=_tell) as loop:
+    with open_loop(folder, make_units, make_executor=_executor(workers, ray), tell=_tell) as loop:
         found = drive_held_out(loop, drives)
     if json:
         say_json(report.held_out_rows(found))
@@ -277,13 +277,13 @@ def _stage(
     folder: Path, name: str, workers: int, ray: str | None, *, network: Path | None = None, force: bool = False
 ) -> None:
     from chanzi.drive.engine import cycle
+    from chanzi.drive.engine.car.units import make_units
     from chanzi.drive.engine.loop import journal_path, open_loop
-    from chanzi.drive.engine.parts import make_parts
     from chanzi.drive.engine.settings import Settings
 
     fresh = name == "collect" and not journal_path(folder).is_file()
     given = Settings() if fresh else None
-    with open_loop(folder, make_parts, settings=given, make_crew=_crew(workers, ray), tell=_tell) as loop:
+    with open_loop(folder, make_units, settings=given, make_executor=_executor(workers, ray), tell=_tell) as loop:
         turn = cycle.perform(loop, name, network=network, force=force)
         say(f"turn {turn}: {name} is done; next is {loop.due()[1]} of turn {loop.due()[0]}")
 

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from chanzi.drive.engine.statistics import Interval, bootstrap_mean, wilson
 from chanzi.drive.episode import Episode
+from chanzi.drive.statistics import Interval, bootstrap_mean, wilson
 from chanzi.drive.timeline import Fate, Latency, counted, latency_of
 
 

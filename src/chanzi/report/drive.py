@@ -7,10 +7,10 @@ from typing import Any
 from rich import box
 from rich.table import Table
 
-from chanzi.drive.engine.statistics import Interval
 from chanzi.drive.episode import Episode
 from chanzi.drive.figures import ChipFigures
 from chanzi.drive.metrics import Tally
+from chanzi.drive.statistics import Interval
 from chanzi.drive.timeline import Fate, counted, latency_of
 from chanzi.report.tables import rate, seconds
 

@@ -8,10 +8,10 @@ import msgspec
 from rich import box
 from rich.table import Table
 
-from chanzi.drive.engine.held_out import HeldOut
 from chanzi.drive.engine.history import History, Turn
 from chanzi.drive.engine.journal import Provenance
-from chanzi.drive.engine.statistics import Interval, bootstrap_mean, wilson
+from chanzi.drive.engine.stages.held_out import HeldOut
+from chanzi.drive.statistics import Interval, bootstrap_mean, wilson
 
 _MOST_SHOWN = 3
 

@@ -1,13 +1,13 @@
-"""``car_run.py FOLDER WORKERS``: the smallest run of the engine with the car's own parts, for a test that kills it."""
+"""``car_run.py FOLDER WORKERS``: the smallest run of the engine with simulated cars, for a test that kills it."""
 
 import sys
 from pathlib import Path
 
-from chanzi.drive.engine.crew import Processes
+from chanzi.drive.engine.car.units import make_units
 from chanzi.drive.engine.cycle import run
+from chanzi.drive.engine.executor import ProcessExecutor
 from chanzi.drive.engine.fleet import Fleet
 from chanzi.drive.engine.loop import open_loop
-from chanzi.drive.engine.parts import make_parts
 from chanzi.drive.engine.settings import Collect, Settings, Train
 
 SETTINGS = Settings(
@@ -25,8 +25,8 @@ TURNS = 1
 def main() -> None:
     """Run it, or go on with it."""
     folder, workers = Path(sys.argv[1]), int(sys.argv[2])
-    crew = (lambda _, where: Processes(workers, where)) if workers else None
-    with open_loop(folder, make_parts, settings=SETTINGS, make_crew=crew) as loop:
+    make_executor = (lambda _, where: ProcessExecutor(workers, where)) if workers else None
+    with open_loop(folder, make_units, settings=SETTINGS, make_executor=make_executor) as loop:
         run(loop, TURNS)
 
 

@@ -1,4 +1,4 @@
-"""The car's own parts of the engine: drives that come again exactly, true notes, labels apart from pictures."""
+"""Units with simulated cars: drives that come again exactly, true notes, labels apart from pictures."""
 
 import math
 
@@ -10,14 +10,14 @@ from hypothesis import strategies as st
 
 pytest.importorskip("highway_env")
 
-from chanzi.drive.engine.beside import Beside
-from chanzi.drive.engine.car import DriveCar, world_of
-from chanzi.drive.engine.networks import MOST_LATERAL_M, Label
-from chanzi.drive.engine.orders import RECORDING, SHARD, SIGNALS, DriveOrder, Drove, Labelled, Mix
+from chanzi.drive.engine.car.codriver import ExpertCoDriver
+from chanzi.drive.engine.car.drive import DriveCar, world_of
+from chanzi.drive.engine.car.network import MOST_LATERAL_M, Label
+from chanzi.drive.engine.car.watcher import collision_1_s, path_apart_m
+from chanzi.drive.engine.interface import RECORDING, SHARD, SIGNALS, DriveOrder, Drove, Labelled, Mix
 from chanzi.drive.engine.scenario import Scenario
 from chanzi.drive.engine.signals import read_signals
-from chanzi.drive.engine.watcher import collision_1_s, path_apart_m
-from chanzi.drive.engine.work import sha256
+from chanzi.drive.engine.unit import sha256
 from chanzi.drive.episode import Hands
 from chanzi.drive.messages import Control, Truth
 from chanzi.drive.network.shards import read_shard
@@ -37,8 +37,8 @@ def order(seed=3, share=1.0, noise_rad=0.25, record=True, seconds=4.0, again=0):
     )
 
 
-def perform(work, store=None):
-    made = work.perform((store or {}).__getitem__)
+def perform(unit, store=None):
+    made = unit.perform((store or {}).__getitem__)
     return made, dict(made.files)
 
 
@@ -118,9 +118,9 @@ class Rescuer(Nobody):
 def taken(mix, rescuer, ticks=1500):
     world = world_of(WORLD, "clear", 1)
     world.reset(0)
-    beside = Beside(mix, rescuer)
-    beside.begin(world)
-    return [beside.take(world, k * world.tick_s, 5.0) for k in range(ticks)]
+    codriver = ExpertCoDriver(mix, rescuer)
+    codriver.begin(world)
+    return [codriver.take(world, k * world.tick_s, 5.0) for k in range(ticks)]
 
 
 def test_the_expert_drives_its_share_and_the_rescuer_comes_first():

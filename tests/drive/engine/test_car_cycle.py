@@ -1,4 +1,4 @@
-"""The car's own parts, killed half way at every stage in turn: bit for bit what comes of an undisturbed run."""
+"""A run with simulated cars, killed half way at every stage in turn: bit for bit what comes of an undisturbed run."""
 
 import os
 import signal

@@ -17,10 +17,10 @@ import pytest
 sys.path.insert(0, str(Path(__file__).parent))
 import toy
 
-from chanzi.drive.engine import said
+from chanzi.drive.engine import outcomes
 from chanzi.drive.engine.cycle import perform, run, step
 from chanzi.drive.engine.loop import STAGES, open_loop, read_run
-from chanzi.drive.engine.work import canonical
+from chanzi.drive.engine.unit import canonical
 from chanzi.errors import LoopError
 
 TURNS = 2
@@ -55,23 +55,23 @@ def of(folder, turn, stage, kind):
 
 
 def test_turns_improve_the_network_and_fix_what_was_mined(whole):
-    first = of(whole, 0, "gate", said.Gated)
-    last = of(whole, TURNS, "deploy", said.Deployed).version.number
+    first = of(whole, 0, "gate", outcomes.Gated)
+    last = of(whole, TURNS, "deploy", outcomes.Deployed).version.number
     assert last > 0
-    assert sum(of(whole, last, "gate", said.Gated).suite.passed) > sum(first.suite.passed)
-    assert of(whole, last, "gate", said.Gated).fixed
+    assert sum(of(whole, last, "gate", outcomes.Gated).suite.passed) > sum(first.suite.passed)
+    assert of(whole, last, "gate", outcomes.Gated).fixed
 
 
 def test_failures_come_again_exactly(whole):
     for turn in range(TURNS + 1):
-        mined = of(whole, turn, "mine", said.Mined)
+        mined = of(whole, turn, "mine", outcomes.Mined)
         assert mined.exact == mined.replayed == min(len(mined.failures), toy.SETTINGS.replays)
         assert mined.drives == toy.SETTINGS.fleet.drives
 
 
 def test_nothing_is_trained_on_what_judges_it(whole):
     _, journal = read_run(whole)
-    orders = [(e.stage, msgspec.json.decode(e.work)["order"]) for e in journal.entries() if e.kind == "drive"]
+    orders = [(e.stage, msgspec.json.decode(e.definition)["order"]) for e in journal.entries() if e.kind == "drive"]
     journal.close()
     learnt = {o["scenario"]["seed"] for stage, o in orders if stage == "collect"}
     suite = {s.seed for s in _suite()}
@@ -80,13 +80,13 @@ def test_nothing_is_trained_on_what_judges_it(whole):
 
 
 def _suite():
-    from chanzi.drive.engine.decide import suite
+    from chanzi.drive.engine.stages.gate import suite
 
     return suite(type("L", (), {"settings": toy.SETTINGS})())
 
 
 def test_provenance_of_a_version_names_data_parent_and_code(whole):
-    version = of(whole, TURNS, "deploy", said.Deployed).version
+    version = of(whole, TURNS, "deploy", outcomes.Deployed).version
     _, journal = read_run(whole)
     found = journal.provenance(version.int8)
     journal.close()
@@ -102,7 +102,7 @@ def test_provenance_of_a_version_names_data_parent_and_code(whole):
 def test_the_old_networks_drives_are_not_made_twice(whole):
     """The deployed network's suite is in the journal from its own gate."""
     _, journal = read_run(whole)
-    seen = [msgspec.json.decode(e.work)["order"] for e in journal.entries() if e.kind == "drive"]
+    seen = [msgspec.json.decode(e.definition)["order"] for e in journal.entries() if e.kind == "drive"]
     journal.close()
     alone = [(canonical(o["scenario"]), canonical(o["driver"]), o["again"]) for o in seen if o["mix"] is None]
     assert len(alone) == len({*alone})
@@ -206,17 +206,17 @@ def test_a_bad_network_is_stopped_by_the_gate_and_if_forced_by_the_rollout(tmp_p
     shutil.copytree(whole, tmp_path / "run")
     bad_turn = TURNS + 1
     with open_loop(tmp_path / "run", toy.toy, settings=toy.SETTINGS) as loop:
-        good = loop.said(TURNS, "deploy", said.Deployed).version
+        good = loop.outcome(TURNS, "deploy", outcomes.Deployed).version
         bad = tmp_path / "bad.npz"
         bad.write_bytes(bad_network(loop.store.path(good.network), kind))
         to_stage(loop, bad_turn, "train")
         perform(loop, "train", network=bad)
         to_stage(loop, bad_turn, "deploy")
-        verdict = loop.said(bad_turn, "gate", said.Gated).verdict
+        verdict = loop.outcome(bad_turn, "gate", outcomes.Gated).verdict
         assert not verdict.deploy
         assert verdict.suite.lost > verdict.suite.gained
         perform(loop, "deploy", force=True)
-        deployed = loop.said(bad_turn, "deploy", said.Deployed)
+        deployed = loop.outcome(bad_turn, "deploy", outcomes.Deployed)
         assert deployed.forced
         assert deployed.rollout.alarm is not None
         assert deployed.rollout.waves[-1].cars < toy.SETTINGS.fleet.cars
@@ -225,7 +225,7 @@ def test_a_bad_network_is_stopped_by_the_gate_and_if_forced_by_the_rollout(tmp_p
         assert {t.version for t in deployed.trips} == {good.number, bad_turn}
         assert len(deployed.trips) == toy.SETTINGS.fleet.drives
         to_stage(loop, bad_turn + 1, "quantize")
-        candidate = loop.said(bad_turn + 1, "train", said.Candidate)
+        candidate = loop.outcome(bad_turn + 1, "train", outcomes.Candidate)
         assert candidate.parent == good.number  # training goes on from what drives, not from what was thrown out
 
 
@@ -237,7 +237,7 @@ def test_a_refused_network_is_not_deployed_and_the_old_one_is_mined(tmp_path):
         to_stage(loop, 1, "train")
         perform(loop, "train", network=bad)
         run(loop, 1)
-        deployed = loop.said(1, "deploy", said.Deployed)
+        deployed = loop.outcome(1, "deploy", outcomes.Deployed)
         assert deployed.version.number == 0
         assert deployed.rollout is None
         assert {t.version for t in deployed.trips} == {0}

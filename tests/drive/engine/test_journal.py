@@ -11,11 +11,11 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
 sys.path.insert(0, str(Path(__file__).parent))
-from small_work import Add
+from small_units import Add
 
 from chanzi.drive.engine.journal import Journal
 from chanzi.drive.engine.store import Store
-from chanzi.drive.engine.work import Made, canonical, sha256
+from chanzi.drive.engine.unit import Made, canonical, sha256
 from chanzi.errors import LoopError
 
 
@@ -44,34 +44,34 @@ class JournalMachine(RuleBasedStateMachine):
         self.dropped: set[str] = set()
         self.attempts: dict[str, int] = {}
 
-    def work(self, n):
-        work = Add(n=n)
-        return work, work.perform(self.store.get)
+    def made_by(self, n):
+        unit = Add(n=n)
+        return unit, unit.perform(self.store.get)
 
     @rule(n=st.integers(0, 8))
     def begin(self, n):
-        work, _ = self.work(n)
-        self.journal.begin(work, 0, "collect")
-        self.attempts[work.unit] = self.attempts.get(work.unit, 0) + 1
+        unit, _ = self.made_by(n)
+        self.journal.begin(unit, 0, "collect")
+        self.attempts[unit.id] = self.attempts.get(unit.id, 0) + 1
 
     @rule(n=st.integers(0, 8))
     def commit(self, n):
-        work, made = self.work(n)
-        done = self.journal.commit(work, made, 0, "collect", 1.0)
-        self.model[work.unit] = (made.values, {name: sha256(data) for name, data in made.files})
+        unit, made = self.made_by(n)
+        done = self.journal.commit(unit, made, 0, "collect", 1.0)
+        self.model[unit.id] = (made.values, {name: sha256(data) for name, data in made.files})
         self.dropped -= set() if done is None else {sha for sha in done.files.values() if sha in self.store}
 
     @rule(n=st.integers(0, 8))
     def commit_something_else(self, n):
-        work, _ = self.work(n)
+        unit, _ = self.made_by(n)
         other = Made(values=canonical(-1))
-        if work.unit in self.model:
+        if unit.id in self.model:
             with pytest.raises(LoopError, match="another result"):
-                self.journal.commit(work, other, 0, "collect", 1.0)
+                self.journal.commit(unit, other, 0, "collect", 1.0)
 
     @rule(n=st.integers(0, 8))
     def die_after_the_artefact_and_before_the_commit(self, n):
-        _, made = self.work(n)
+        _, made = self.made_by(n)
         for _, data in made.files:
             self.store.put(data)
         self.reopen()
@@ -84,9 +84,9 @@ class JournalMachine(RuleBasedStateMachine):
 
     @rule(n=st.integers(0, 8))
     def drop(self, n):
-        work, _ = self.work(n)
-        if work.unit in self.model:
-            shas = self.model[work.unit][1].values()
+        unit, _ = self.made_by(n)
+        if unit.id in self.model:
+            shas = self.model[unit.id][1].values()
             self.journal.drop(shas)
             self.dropped |= {*shas}
 
@@ -105,10 +105,10 @@ class JournalMachine(RuleBasedStateMachine):
             return
         entries = self.journal.entries()
         assert sorted(e.unit for e in entries) == sorted(self.model)
-        for unit, (values, files) in self.model.items():
-            done = self.journal.done(unit)
+        for name, (values, files) in self.model.items():
+            done = self.journal.done(name)
             assert (done.values, done.files) == (values, files)
-            assert self.journal.attempts(unit) == self.attempts.get(unit, 0)
+            assert self.journal.attempts(name) == self.attempts.get(name, 0)
         for key, said in self.concluded.items():
             assert self.journal.conclusion(*key) == said
         assert self.journal.audit() == []
@@ -126,7 +126,7 @@ TestJournal = JournalMachine.TestCase
 
 @given(st.integers(), st.text(max_size=5), st.integers(), st.text(max_size=5))
 def test_a_unit_is_named_by_all_that_it_is(n, how, m, other):
-    assert (Add(n=n, how=how).unit == Add(n=m, how=other).unit) == ((n, how) == (m, other))
+    assert (Add(n=n, how=how).id == Add(n=m, how=other).id) == ((n, how) == (m, other))
 
 
 def test_a_write_that_is_cut_off_leaves_nothing(tmp_path, monkeypatch):
@@ -149,8 +149,8 @@ def test_a_write_that_is_cut_off_leaves_nothing(tmp_path, monkeypatch):
 
 def test_an_artefact_that_was_changed_is_refused(tmp_path):
     journal, store = open_journal(tmp_path)
-    work = Add(n=1)
-    done = journal.commit(work, work.perform(store.get), 0, "collect", 1.0)
+    unit = Add(n=1)
+    done = journal.commit(unit, unit.perform(store.get), 0, "collect", 1.0)
     (sha,) = done.files.values()
     store.path(sha).write_bytes(b"2")
     with pytest.raises(LoopError, match="damaged"):
@@ -181,8 +181,8 @@ def test_provenance_goes_back_to_the_beginning_and_shares_what_is_shared(tmp_pat
     journal, store = open_journal(tmp_path)
     shas: list[str] = []
     for n in range(30):  # each reads the two before it: a tree would have a million leaves
-        work = Add(n=n, reads=tuple(shas[-2:]))
-        shas.append(journal.commit(work, work.perform(store.get), n, "train", 1.0).files["sum"])
+        unit = Add(n=n, reads=tuple(shas[-2:]))
+        shas.append(journal.commit(unit, unit.perform(store.get), n, "train", 1.0).files["sum"])
     found = journal.provenance(shas[-1])
     assert found.entry.turn == 29
     met, look = set(), [found]
@@ -215,13 +215,13 @@ def test_a_journal_of_another_version_is_refused(tmp_path):
 def test_a_reader_looks_on_while_a_writer_writes_and_cannot_write(tmp_path):
     journal, store = open_journal(tmp_path)
     reader = Journal(tmp_path / "journal.sqlite", store, readonly=True)
-    work = Add(n=3)
-    journal.begin(work, 1, "gate")
-    assert reader.open_units() == [(1, "gate", work.unit)]
-    journal.commit(work, work.perform(store.get), 1, "gate", 2.0)
+    unit = Add(n=3)
+    journal.begin(unit, 1, "gate")
+    assert reader.open_units() == [(1, "gate", unit.id)]
+    journal.commit(unit, unit.perform(store.get), 1, "gate", 2.0)
     assert reader.open_units() == []
     assert reader.stage_cpu_s() == {(1, "gate"): 2.0}
     with pytest.raises(LoopError, match="reading only"):
-        reader.begin(work, 1, "gate")
+        reader.begin(unit, 1, "gate")
     reader.close()
     journal.close()

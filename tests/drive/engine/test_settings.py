@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from chanzi.drive.engine.scenario import Purpose, scenarios, seed_of
 from chanzi.drive.engine.settings import Settings, read_settings
-from chanzi.drive.engine.work import canonical
+from chanzi.drive.engine.unit import canonical
 from chanzi.errors import LoopError
 
 PAGE = Path(__file__).parents[3] / "docs" / "loop.md"

@@ -6,8 +6,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from chanzi.drive.engine.signals import read_signals, write_signals
-from chanzi.drive.engine.triggers import Signals, Trigger, Window, choose, fire
+from chanzi.drive.engine.signals import Signals, read_signals, write_signals
+from chanzi.drive.engine.triggers import Trigger, Window, choose, fire
 from chanzi.errors import LoopError
 
 NAMES = ("near_miss", "disagreement", "uncertainty", "intervention", "failure")

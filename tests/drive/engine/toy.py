@@ -1,4 +1,4 @@
-"""Parts small enough for tests and still real: a car on a winding lane, a network of 40 numbers, least squares.
+"""Units small enough for tests and still real: a car on a winding lane, a network of 40 numbers, least squares.
 
 The car sees where the lane goes, bent by its lens, which rain and fog bend otherwise; the network says the steering;
 a weak network leaves the lane. Everything is NumPy and takes milliseconds. With CHANZI_TOY_PAUSE each unit takes that
@@ -15,17 +15,17 @@ from typing import ClassVar
 
 import numpy as np
 
-from chanzi.drive.engine import orders as o
-from chanzi.drive.engine.crew import Processes
+from chanzi.drive.engine import interface as o
+from chanzi.drive.engine.acceptance import Rule
 from chanzi.drive.engine.cycle import run
+from chanzi.drive.engine.executor import ProcessExecutor
 from chanzi.drive.engine.fleet import Fleet
-from chanzi.drive.engine.gate import Rule
 from chanzi.drive.engine.loop import open_loop
 from chanzi.drive.engine.scenario import Scenario
 from chanzi.drive.engine.settings import Collect, Settings
-from chanzi.drive.engine.signals import write_signals
-from chanzi.drive.engine.triggers import Signals, Trigger, Window
-from chanzi.drive.engine.work import Made, Work, canonical, sha256
+from chanzi.drive.engine.signals import Signals, write_signals
+from chanzi.drive.engine.triggers import Trigger, Window
+from chanzi.drive.engine.unit import Made, Unit, canonical, sha256
 
 FEATURES = 24
 MIXING = np.random.default_rng(7).normal(0, 0.7, (FEATURES, 6))
@@ -116,7 +116,7 @@ def pause() -> None:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Drive(Work):
+class Drive(Unit):
     kind: ClassVar[str] = "drive"
     order: o.DriveOrder
 
@@ -183,7 +183,7 @@ class Drive(Work):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Label(Work):
+class Label(Unit):
     kind: ClassVar[str] = "label"
     recording: str
     frames: tuple[int, ...]
@@ -204,7 +204,7 @@ class Label(Work):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Train(Work):
+class Train(Unit):
     kind: ClassVar[str] = "train"
     shards: tuple[str, ...]
     parent: str | None
@@ -232,7 +232,7 @@ class Train(Work):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Adopt(Work):
+class Adopt(Unit):
     kind: ClassVar[str] = "adopt"
     network: str
 
@@ -250,7 +250,7 @@ class Adopt(Work):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Quantize(Work):
+class Quantize(Unit):
     kind: ClassVar[str] = "quantize"
     network: str
 
@@ -271,7 +271,7 @@ class Quantize(Work):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Compile(Work):
+class Compile(Unit):
     kind: ClassVar[str] = "compile"
     int8: str
 
@@ -289,7 +289,7 @@ class Compile(Work):
 
 
 class Toy:
-    """See `orders.Parts`."""
+    """See `UnitMaker`."""
 
     def drive(self, order):
         return Drive(order=order)
@@ -320,13 +320,13 @@ def toy(_settings) -> Toy:
 def main() -> None:
     """Run ``toy.py FOLDER TURNS WORKERS [TURN STAGE]``; in that stage the second unit, or an only one, never ends."""
     folder, turns, workers = Path(sys.argv[1]), int(sys.argv[2]), int(sys.argv[3])
-    crew = (lambda _, where: Processes(workers, where)) if workers else None
+    make_executor = (lambda _, where: ProcessExecutor(workers, where)) if workers else None
 
     def tell(turn: int, stage: str) -> None:
         if sys.argv[4:] == [str(turn), stage]:
             HOLD.append(0 if stage in ("train", "quantize", "compile") or turn == 0 else 1)
 
-    with open_loop(folder, toy, settings=SETTINGS, make_crew=crew) as loop:
+    with open_loop(folder, toy, settings=SETTINGS, make_executor=make_executor) as loop:
         run(loop, turns, tell)
 
 

@@ -4,15 +4,15 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from chanzi.drive.engine.collect import collect
-from chanzi.drive.engine.compile import compile_network
-from chanzi.drive.engine.decide import decide
-from chanzi.drive.engine.deploy import deploy
-from chanzi.drive.engine.label import label
 from chanzi.drive.engine.loop import STAGES, Loop
-from chanzi.drive.engine.mine import mine
-from chanzi.drive.engine.quantize import quantize
-from chanzi.drive.engine.train import adopt, train
+from chanzi.drive.engine.stages.collect import collect
+from chanzi.drive.engine.stages.compile import compile_network
+from chanzi.drive.engine.stages.deploy import deploy
+from chanzi.drive.engine.stages.gate import decide
+from chanzi.drive.engine.stages.label import label
+from chanzi.drive.engine.stages.mine import mine
+from chanzi.drive.engine.stages.quantize import quantize
+from chanzi.drive.engine.stages.train import adopt, train
 from chanzi.errors import LoopError, did_you_mean
 
 _PERFORM: dict[str, Callable[[Loop, int], Any]] = {

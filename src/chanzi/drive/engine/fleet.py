@@ -7,7 +7,7 @@ did; at an alarm all cars go back to the old one at once.
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from chanzi.drive.engine.statistics import FailureTest
+from chanzi.drive.statistics import FailureTest
 from chanzi.errors import LoopError
 
 

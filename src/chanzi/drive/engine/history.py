@@ -7,8 +7,8 @@ import msgspec
 
 from chanzi.drive.engine.journal import Journal
 from chanzi.drive.engine.loop import STAGES, due
-from chanzi.drive.engine.said import Candidate, Collected, Deployed, Gated, Integer, Mined, Programmed, Shards
-from chanzi.drive.engine.statistics import Interval, wilson
+from chanzi.drive.engine.outcomes import Candidate, Collected, Deployed, Gated, Integer, Mined, Programmed, Shards
+from chanzi.drive.statistics import Interval, wilson
 
 T = TypeVar("T")
 
@@ -76,7 +76,7 @@ def history(journal: Journal) -> History:
     turn, stage = due(journal)
     cpu_s = journal.stage_cpu_s()
 
-    def said(number: int, name: str, kind: type[T]) -> T | None:
+    def outcome(number: int, name: str, kind: type[T]) -> T | None:
         found = journal.conclusion(number, name)
         return None if found is None else msgspec.json.decode(found, type=kind)
 
@@ -84,14 +84,14 @@ def history(journal: Journal) -> History:
     turns = tuple(
         Turn(
             number=n,
-            collected=said(n, "collect", Collected),
-            labelled=said(n, "label", Shards),
-            candidate=said(n, "train", Candidate),
-            integer=said(n, "quantize", Integer),
-            programmed=said(n, "compile", Programmed),
-            gated=said(n, "gate", Gated),
-            deployed=said(n, "deploy", Deployed),
-            mined=said(n, "mine", Mined),
+            collected=outcome(n, "collect", Collected),
+            labelled=outcome(n, "label", Shards),
+            candidate=outcome(n, "train", Candidate),
+            integer=outcome(n, "quantize", Integer),
+            programmed=outcome(n, "compile", Programmed),
+            gated=outcome(n, "gate", Gated),
+            deployed=outcome(n, "deploy", Deployed),
+            mined=outcome(n, "mine", Mined),
             cpu_s={s: cpu_s.get((n, s), 0.0) for s in STAGES},
         )
         for n in range(last + 1)

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from chanzi.drive.engine.store import Store
-from chanzi.drive.engine.work import Done, Made, Work, canonical
+from chanzi.drive.engine.unit import Done, Made, Unit, canonical
 from chanzi.errors import LoopError
 
 _FORMAT = "chanzi loop 1"
@@ -44,7 +44,7 @@ class Entry:
     name: str
     turn: int
     stage: str
-    work: bytes
+    definition: bytes
     cpu_s: float
     attempts: int
     code: str
@@ -123,12 +123,12 @@ class Journal:
 
     # --- units
 
-    def begin(self, work: Work, turn: int, stage: str) -> None:
+    def begin(self, unit: Unit, turn: int, stage: str) -> None:
         """Note an attempt at a unit."""
-        row = (self._writer(), work.unit, turn, stage, time.time())
+        row = (self._writer(), unit.id, turn, stage, time.time())
         self._db.execute("INSERT INTO attempt (session, unit, turn, stage, begun) VALUES (?, ?, ?, ?, ?)", row)
 
-    def commit(self, work: Work, made: Made, turn: int, stage: str, cpu_s: float) -> Done:
+    def commit(self, unit: Unit, made: Made, turn: int, stage: str, cpu_s: float) -> Done:
         """Store what a unit made and note that it is done, in one transaction; a unit done before stays as it was.
 
         Raises
@@ -137,29 +137,31 @@ class Journal:
             It was done before, and made something else.
         """
         session = self._writer()
-        unit = work.unit
         files = {name: (self._store.put(data), len(data)) for name, data in made.files}
-        known = self.done(unit)
+        known = self.done(unit.id)
         if known is not None:
             if known.values != made.values or known.files != {name: sha for name, (sha, _) in files.items()}:
                 raise LoopError(
-                    f"{work.kind} {work.name} gave another result than before",
-                    hint="its work does not depend on its fields alone; this is a bug",
+                    f"{unit.kind} {unit.name} gave another result than before",
+                    hint="it does not depend on its fields alone; this is a bug",
                 )
             return known
         with self._db:
             self._db.execute("BEGIN IMMEDIATE")
-            row = (unit, work.kind, work.name, turn, stage, canonical(work).decode(), made.values.decode())
+            row = (unit.id, unit.kind, unit.name, turn, stage, canonical(unit).decode(), made.values.decode())
             self._db.execute(
                 "INSERT INTO unit VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)", (*row, session, cpu_s, time.time())
             )
             self._db.executemany(
-                "INSERT INTO file VALUES (?, ?, ?, ?)", [(unit, name, sha, size) for name, (sha, size) in files.items()]
+                "INSERT INTO file VALUES (?, ?, ?, ?)",
+                [(unit.id, name, sha, size) for name, (sha, size) in files.items()],
             )
             # What was dropped once and has been made again is there again.
             self._db.executemany("DELETE FROM dropped WHERE sha256 = ?", [(sha,) for sha, _ in files.values()])
-            self._db.executemany("INSERT INTO input VALUES (?, ?)", [(unit, sha) for sha in sorted({*work.inputs()})])
-        return Done(unit=unit, values=made.values, files={name: sha for name, (sha, _) in files.items()})
+            self._db.executemany(
+                "INSERT INTO input VALUES (?, ?)", [(unit.id, sha) for sha in sorted({*unit.inputs()})]
+            )
+        return Done(unit=unit.id, values=made.values, files={name: sha for name, (sha, _) in files.items()})
 
     def done(self, unit: str) -> Done | None:
         """Return what a unit made, or None where it is not done."""
@@ -191,7 +193,7 @@ class Journal:
         ).fetchall()
         return [
             Entry(
-                unit=row[0], kind=row[1], name=row[2], turn=row[3], stage=row[4], work=str(row[5]).encode(),
+                unit=row[0], kind=row[1], name=row[2], turn=row[3], stage=row[4], definition=str(row[5]).encode(),
                 cpu_s=row[6], attempts=row[7], code=row[8],
             )
             for row in rows
@@ -206,7 +208,7 @@ class Journal:
 
     # --- stages
 
-    def conclude(self, turn: int, stage: str, said: bytes) -> None:
+    def conclude(self, turn: int, stage: str, outcome: bytes) -> None:
         """Note that a stage of a turn is over, and what came of it; the same again is no mistake.
 
         Raises
@@ -214,9 +216,9 @@ class Journal:
         LoopError
             Something else came of it before.
         """
-        row = (turn, stage, said.decode(), time.time())
+        row = (turn, stage, outcome.decode(), time.time())
         self._db.execute("INSERT OR IGNORE INTO conclusion VALUES (?, ?, ?, ?)", row)
-        if self.conclusion(turn, stage) != said:
+        if self.conclusion(turn, stage) != outcome:
             raise LoopError(f"stage {stage} of turn {turn} came to another end before", hint="this is a bug")
 
     def conclusion(self, turn: int, stage: str) -> bytes | None:
@@ -225,7 +227,7 @@ class Journal:
         return None if row is None else str(row[0]).encode()
 
     def stage_cpu_s(self) -> dict[tuple[int, str], float]:
-        """Return the work of each stage: processor seconds of its units, added up over the workers."""
+        """Return what each stage took: processor seconds of its units, added up over the workers."""
         rows = self._db.execute("SELECT turn, stage, sum(cpu_s) FROM unit GROUP BY turn, stage").fetchall()
         return {(int(turn), str(stage)): float(s) for turn, stage, s in rows}
 

@@ -11,12 +11,12 @@ from typing import Any, TypeVar
 
 import msgspec
 
-from chanzi.drive.engine.crew import Alone, Crew
+from chanzi.drive.engine.executor import Executor, SerialExecutor
+from chanzi.drive.engine.interface import UnitMaker
 from chanzi.drive.engine.journal import Journal
-from chanzi.drive.engine.orders import Parts
 from chanzi.drive.engine.settings import Settings
 from chanzi.drive.engine.store import Store
-from chanzi.drive.engine.work import Done, Work, canonical, code_version
+from chanzi.drive.engine.unit import Done, Unit, canonical, code_version
 from chanzi.errors import LoopError
 
 STAGES = ("collect", "label", "train", "quantize", "compile", "gate", "deploy", "mine")
@@ -45,48 +45,48 @@ class Loop:
         settings: Settings,
         journal: Journal,
         store: Store,
-        crew: Crew,
-        parts: Parts,
+        executor: Executor,
+        make: UnitMaker,
         tell: Callable[[Progress], None],
     ) -> None:
-        self.settings, self.journal, self.store, self.parts = settings, journal, store, parts
-        self._crew, self._tell = crew, tell
+        self.settings, self.journal, self.store, self.make = settings, journal, store, make
+        self._executor, self._tell = executor, tell
 
     def due(self) -> tuple[int, str]:
         """Return the turn and the stage that come next."""
         return due(self.journal)
 
-    def said(self, turn: int, stage: str, kind: type[T]) -> T:
+    def outcome(self, turn: int, stage: str, kind: type[T]) -> T:
         """Return what came of a stage that is over."""
         found = self.journal.conclusion(turn, stage)
         if found is None:
             raise LoopError(f"stage {stage} of turn {turn} is not over", hint="this is a bug")
         return msgspec.json.decode(found, type=kind)
 
-    def conclude(self, turn: int, stage: str, said: Any) -> None:
+    def conclude(self, turn: int, stage: str, outcome: Any) -> None:
         """Note that a stage is over, and what came of it."""
-        self.journal.conclude(turn, stage, canonical(said))
+        self.journal.conclude(turn, stage, canonical(outcome))
 
-    def run(self, works: Sequence[Work], turn: int, stage: str) -> list[Done]:
+    def run(self, units: Sequence[Unit], turn: int, stage: str) -> list[Done]:
         """Return what the units made, in their order; those that are done already are not done again."""
         found: dict[str, Done] = {}
-        missing: dict[str, Work] = {}
-        for work in works:
-            known = self.journal.done(work.unit)
+        missing: dict[str, Unit] = {}
+        for unit in units:
+            known = self.journal.done(unit.id)
             if known is None:
-                missing[work.unit] = work
+                missing[unit.id] = unit
             else:
-                found[work.unit] = known
+                found[unit.id] = known
         waiting = list(missing.values())
         total = len(found) + len(waiting)
-        results = self._crew.perform(waiting, lambda work: self.journal.begin(work, turn, stage))
+        results = self._executor.perform(waiting, lambda unit: self.journal.begin(unit, turn, stage))
         with contextlib.closing(results):
             for result in results:
-                work = waiting[result.index]
-                done = self.journal.commit(work, result.made, turn, stage, result.cpu_s)
+                unit = waiting[result.index]
+                done = self.journal.commit(unit, result.made, turn, stage, result.cpu_s)
                 found[done.unit] = done
-                self._tell(Progress(turn=turn, stage=stage, name=work.name, done=len(found), total=total))
-        return [found[work.unit] for work in works]
+                self._tell(Progress(turn=turn, stage=stage, name=unit.name, done=len(found), total=total))
+        return [found[unit.id] for unit in units]
 
 
 def due(journal: Journal) -> tuple[int, str]:
@@ -134,10 +134,10 @@ def _settings(journal: Journal, folder: Path) -> Settings:
 @contextmanager
 def open_loop(
     folder: Path,
-    make_parts: Callable[[Settings], Parts],
+    make_units: Callable[[Settings], UnitMaker],
     *,
     settings: Settings | None = None,
-    make_crew: Callable[[Store, Path], Crew] | None = None,
+    make_executor: Callable[[Store, Path], Executor] | None = None,
     tell: Callable[[Progress], None] = lambda _: None,
 ) -> Generator[Loop, None, None]:
     """Open a run to work on it, beginning it where there is none.
@@ -145,11 +145,11 @@ def open_loop(
     Parameters
     ----------
     folder : Path
-    make_parts : function
+    make_units : function
         From settings to what makes the units.
     settings : Settings, optional
         Of a new run; a run that has begun goes on with its own, and other ones are refused.
-    make_crew : function, optional
+    make_executor : function, optional
         From the store and its folder to who performs the units; this process by default.
     tell : function, optional
         Is told whenever a unit is done.
@@ -171,11 +171,13 @@ def open_loop(
             found = _settings(journal, folder)
             journal.open_session(code_version())
             store.sweep(journal.artefacts())
-            crew = Alone(store) if make_crew is None else make_crew(store, store_path(folder))
+            executor = SerialExecutor(store) if make_executor is None else make_executor(store, store_path(folder))
             try:
-                yield Loop(settings=found, journal=journal, store=store, crew=crew, parts=make_parts(found), tell=tell)
+                yield Loop(
+                    settings=found, journal=journal, store=store, executor=executor, make=make_units(found), tell=tell
+                )
             finally:
-                crew.close()
+                executor.close()
         finally:
             journal.close()
 
@@ -203,7 +205,7 @@ def _locked(folder: Path) -> Generator[None, None, None]:
             file.seek(0)
             owner = file.read().strip()
             raise LoopError(
-                f"another process works on {folder}{f' (process {owner})' if owner else ''}",
+                f"another process units on {folder}{f' (process {owner})' if owner else ''}",
                 hint="`chanzi loop status` may look while it does",
             ) from None
         file.truncate(0)

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import msgspec
 
+from chanzi.drive.engine.acceptance import Rule
 from chanzi.drive.engine.fleet import Fleet
-from chanzi.drive.engine.gate import Rule
 from chanzi.drive.engine.triggers import Trigger, Window
 from chanzi.errors import LoopError, did_you_mean
 

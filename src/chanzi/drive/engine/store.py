@@ -6,7 +6,7 @@ import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
-from chanzi.drive.engine.work import sha256
+from chanzi.drive.engine.unit import sha256
 from chanzi.errors import LoopError
 
 

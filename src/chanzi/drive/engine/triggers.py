@@ -10,43 +10,8 @@ from dataclasses import dataclass, fields
 import numpy as np
 import numpy.typing as npt
 
+from chanzi.drive.engine.signals import Signals
 from chanzi.errors import LoopError
-
-
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class Signals:
-    """Of a drive, a number a frame: float32 (frames,) each, larger where the frame is more worth keeping.
-
-    Parameters
-    ----------
-    near_miss
-        Hardness of the braking that would just avoid the nearest vehicle ahead, or a gap that is too small: 1 / seconds
-        to a collision.
-    disagreement
-        Metres between the paths of the network that drives and of the one in its shadow.
-    uncertainty
-        Metres: the largest spread of the path that drives.
-    intervention
-        1 where the expert had to take over, else 0.
-    failure
-        1 at the frames before a failure that was mined, else 0.
-    """
-
-    near_miss: npt.NDArray[np.float32]
-    disagreement: npt.NDArray[np.float32]
-    uncertainty: npt.NDArray[np.float32]
-    intervention: npt.NDArray[np.float32]
-    failure: npt.NDArray[np.float32]
-
-    def __post_init__(self) -> None:
-        shapes = {np.shape(getattr(self, f.name)) for f in fields(self)}
-        if len(shapes) != 1 or len(next(iter(shapes))) != 1:
-            raise LoopError(f"signals of shapes {sorted(shapes)}", hint="one number a frame each")
-
-    @property
-    def frames(self) -> int:
-        """How many."""
-        return len(self.near_miss)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

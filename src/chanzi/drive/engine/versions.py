@@ -1,19 +1,19 @@
 """Which version drives, and what each was made of: read off the conclusions of the stages."""
 
+from chanzi.drive.engine.interface import Driver
 from chanzi.drive.engine.loop import Loop
-from chanzi.drive.engine.orders import Driver
-from chanzi.drive.engine.said import Candidate, Deployed, Integer, Programmed, Version
+from chanzi.drive.engine.outcomes import Candidate, Deployed, Integer, Programmed, Version
 
 
 def candidate(loop: Loop, turn: int) -> Version:
     """Return the version that a turn made, deployed or not."""
-    made = loop.said(turn, "train", Candidate)
-    programmed = loop.said(turn, "compile", Programmed)
+    made = loop.outcome(turn, "train", Candidate)
+    programmed = loop.outcome(turn, "compile", Programmed)
     return Version(
         number=turn,
         checkpoint=made.checkpoint,
         network=made.network,
-        int8=loop.said(turn, "quantize", Integer).int8,
+        int8=loop.outcome(turn, "quantize", Integer).int8,
         program=programmed.program,
         latency_s=programmed.compiled.latency_s,
     )
@@ -21,7 +21,7 @@ def candidate(loop: Loop, turn: int) -> Version:
 
 def deployed(loop: Loop, turn: int) -> Version | None:
     """Return the version that the fleet has when a turn begins, or None before the first."""
-    return loop.said(turn - 1, "deploy", Deployed).version if turn > 0 else None
+    return loop.outcome(turn - 1, "deploy", Deployed).version if turn > 0 else None
 
 
 def shadow(loop: Loop, turn: int) -> Version | None:
@@ -31,7 +31,7 @@ def shadow(loop: Loop, turn: int) -> Version | None:
     """
     driving = deployed(loop, turn)
     for before in range(turn - 1, -1, -1):
-        for version in (candidate(loop, before), loop.said(before, "deploy", Deployed).version):
+        for version in (candidate(loop, before), loop.outcome(before, "deploy", Deployed).version):
             if driving is not None and version.number != driving.number:
                 return version
     return None
@@ -40,7 +40,7 @@ def shadow(loop: Loop, turn: int) -> Version | None:
 def driver(loop: Loop, version: Version) -> Driver:
     """Return a version as it drives."""
     return Driver(
-        network=loop.parts.executed(version.network, version.int8, version.program),
+        network=loop.make.executed(version.network, version.int8, version.program),
         backend=loop.settings.backend,
         latency_s=version.latency_s,
     )

@@ -10,10 +10,10 @@ import numpy as np
 import numpy.typing as npt
 
 from chanzi.drive.camera import rig
-from chanzi.drive.engine import orders
-from chanzi.drive.engine.statistics import sample
-from chanzi.drive.engine.work import Made, Read, Work, canonical
+from chanzi.drive.engine import interface
+from chanzi.drive.engine.unit import Made, Read, Unit, canonical
 from chanzi.drive.network.spec import IMAGES, OUTPUTS, STATE, NetSpec
+from chanzi.drive.statistics import sample
 from chanzi.errors import DriveError, LoopError
 from chanzi.settings import cache_dir
 
@@ -29,7 +29,7 @@ Feed = dict[str, npt.NDArray[np.float32]]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Label(Work):
+class Label(Unit):
     """What the cameras saw, with what was so."""
 
     kind: ClassVar[str] = "label"
@@ -39,15 +39,15 @@ class Label(Work):
 
     @property
     def name(self) -> str:
-        """See `Work`."""
+        """See `Unit`."""
         return f"{len(self.frames)} frames"
 
     def inputs(self) -> tuple[str, ...]:
-        """See `Work`."""
+        """See `Unit`."""
         return (self.recording,)
 
     def perform(self, read: Read) -> Made:
-        """See `Work`."""
+        """See `Unit`."""
         from chanzi.drive.network.shards import make_shard, write_shard
         from chanzi.drive.record.mcap_log import read_frames
 
@@ -58,15 +58,15 @@ class Label(Work):
             kept = [logged for at, logged in enumerate(read_frames(log)) if at in wanted]
             clear = [logged for logged in kept if abs(logged.truth.lateral_m) <= MOST_LATERAL_M]
             if not clear:
-                return Made(values=canonical(orders.Labelled(frames=0)))
+                return Made(values=canonical(interface.Labelled(frames=0)))
             path = Path(folder) / "shard.npz"
             write_shard(path, make_shard([one.frame for one in clear], [one.truth for one in clear]))
             data = path.read_bytes()
-        return Made(values=canonical(orders.Labelled(frames=len(clear))), files=((orders.SHARD, data),))
+        return Made(values=canonical(interface.Labelled(frames=len(clear))), files=((interface.SHARD, data),))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Train(Work):
+class Train(Unit):
     """Training. Killed, it goes on from the last epoch that a worker on this machine had done."""
 
     kind: ClassVar[str] = "train"
@@ -81,21 +81,21 @@ class Train(Work):
 
     @property
     def name(self) -> str:
-        """See `Work`."""
+        """See `Unit`."""
         return f"{self.epochs} epochs on {len(self.shards)} drives"
 
     def inputs(self) -> tuple[str, ...]:
-        """See `Work`."""
+        """See `Unit`."""
         return (*self.shards, *(() if self.parent is None else (self.parent,)))
 
     def perform(self, read: Read) -> Made:
-        """See `Work`."""
+        """See `Unit`."""
         import shutil
 
         from chanzi.drive.network import train as training
 
         # What is half done is kept beside the run, by the unit's name: it is nobody's but this unit's.
-        half_done = cache_dir() / "training" / self.unit[:32]
+        half_done = cache_dir() / "training" / self.id[:32]
         with tempfile.TemporaryDirectory() as name:
             folder = Path(name)
             paths = []
@@ -115,14 +115,14 @@ class Train(Work):
                 cameras=rig(self.cameras),
                 parent=parent,
             )
-        trained = orders.Trained(
+        trained = interface.Trained(
             frames=report.frames + report.held_frames, loss_before=report.loss_before, loss_after=report.loss_after
         )
         made = Made(
             values=canonical(trained),
             files=(
-                (orders.CHECKPOINT, (half_done / training.CHECKPOINT).read_bytes()),
-                (orders.NETWORK, (half_done / training.NETWORK).read_bytes()),
+                (interface.CHECKPOINT, (half_done / training.CHECKPOINT).read_bytes()),
+                (interface.NETWORK, (half_done / training.NETWORK).read_bytes()),
             ),
         )
         shutil.rmtree(half_done)
@@ -130,7 +130,7 @@ class Train(Work):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Adopt(Work):
+class Adopt(Unit):
     """A network from outside, taken as it is; it has no checkpoint that training could go on from."""
 
     kind: ClassVar[str] = "adopt"
@@ -140,15 +140,15 @@ class Adopt(Work):
 
     @property
     def name(self) -> str:
-        """See `Work`."""
+        """See `Unit`."""
         return self.network[:12]
 
     def inputs(self) -> tuple[str, ...]:
-        """See `Work`."""
+        """See `Unit`."""
         return (self.network,)
 
     def perform(self, read: Read) -> Made:
-        """See `Work`."""
+        """See `Unit`."""
         from chanzi.drive.network.export import spec_of
 
         data = read(self.network)
@@ -160,12 +160,12 @@ class Adopt(Work):
             raise LoopError(
                 f"a network of {spec.cameras} cameras for cars that have {self.cameras}", hint="another network"
             )
-        trained = orders.Trained(frames=0, loss_before=0.0, loss_after=0.0)
-        return Made(values=canonical(trained), files=((orders.NETWORK, data),))
+        trained = interface.Trained(frames=0, loss_before=0.0, loss_after=0.0)
+        return Made(values=canonical(trained), files=((interface.NETWORK, data),))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Quantize(Work):
+class Quantize(Unit):
     """Post-training quantization, calibrated on frames of all turns."""
 
     kind: ClassVar[str] = "quantize"
@@ -175,15 +175,15 @@ class Quantize(Work):
 
     @property
     def name(self) -> str:
-        """See `Work`."""
+        """See `Unit`."""
         return self.network[:12]
 
     def inputs(self) -> tuple[str, ...]:
-        """See `Work`."""
+        """See `Unit`."""
         return (self.network, *self.shards)
 
     def perform(self, read: Read) -> Made:
-        """See `Work`."""
+        """See `Unit`."""
         from chanzi.drive.network.export import to_int8
 
         network = read(self.network)
@@ -192,11 +192,11 @@ class Quantize(Work):
         change = np.mean(
             [np.abs(a - b).mean() for a, b in zip(_paths(network, feeds), _paths(int8, feeds), strict=True)]
         )
-        return Made(values=canonical(orders.Quantized(path_change_m=float(change))), files=((orders.INT8, int8),))
+        return Made(values=canonical(interface.Quantized(path_change_m=float(change))), files=((interface.INT8, int8),))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Compile(Work):
+class Compile(Unit):
     """Compilation for a chip, timed, with a check of the chip's bytes against ONNX Runtime's."""
 
     kind: ClassVar[str] = "compile"
@@ -208,15 +208,15 @@ class Compile(Work):
 
     @property
     def name(self) -> str:
-        """See `Work`."""
+        """See `Unit`."""
         return self.int8[:12]
 
     def inputs(self) -> tuple[str, ...]:
-        """See `Work`."""
+        """See `Unit`."""
         return (self.int8, *self.shards)
 
     def perform(self, read: Read) -> Made:
-        """See `Work`."""
+        """See `Unit`."""
         from chanzi.chip import parse_chip
         from chanzi.program import container
         from chanzi.runtime.build import compile as compile_model
@@ -246,10 +246,10 @@ class Compile(Work):
             path = Path(folder) / "network.chz"
             container.write(path, model)
             program = path.read_bytes()
-        compiled = orders.Compiled(
+        compiled = interface.Compiled(
             cycles=timing.cycles, latency_s=timing.latency_s, frames=frames, exact=exact, broken=tuple(broken)
         )
-        return Made(values=canonical(compiled), files=((orders.PROGRAM, program),))
+        return Made(values=canonical(compiled), files=((interface.PROGRAM, program),))
 
 
 def _feeds(read: Read, shards: Sequence[str], count: int) -> Iterator[Feed]:

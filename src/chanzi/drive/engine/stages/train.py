@@ -4,11 +4,11 @@ import random
 from pathlib import Path
 
 from chanzi.drive.engine import versions
-from chanzi.drive.engine.label import shards
+from chanzi.drive.engine.interface import CHECKPOINT, NETWORK, Trained
 from chanzi.drive.engine.loop import Loop
-from chanzi.drive.engine.orders import CHECKPOINT, NETWORK, Trained
-from chanzi.drive.engine.said import Candidate
+from chanzi.drive.engine.outcomes import Candidate
 from chanzi.drive.engine.scenario import Purpose, seed_of
+from chanzi.drive.engine.stages.label import shards
 from chanzi.errors import LoopError
 
 
@@ -32,13 +32,13 @@ def train(loop: Loop, turn: int) -> Candidate:
     if parent is not None and parent.checkpoint is None:
         parent = None
     wanted = loop.settings.train
-    work = loop.parts.train(
+    unit = loop.make.train(
         lesson(loop, turn),
         None if parent is None else parent.checkpoint,
         wanted.first_epochs if parent is None else wanted.epochs,
         seed_of(Purpose.LEARN, loop.settings.seed, turn, 0),
     )
-    (done,) = loop.run([work], turn, "train")
+    (done,) = loop.run([unit], turn, "train")
     trained = done.as_(Trained)
     return Candidate(
         checkpoint=done.files[CHECKPOINT],
@@ -64,7 +64,7 @@ def adopt(loop: Loop, turn: int, path: Path) -> Candidate:
     except OSError as error:
         raise LoopError(f"cannot read {path}: {error.strerror}", hint="check the path") from None
     name = loop.store.put(data)
-    (done,) = loop.run([loop.parts.adopt(name)], turn, "train")
+    (done,) = loop.run([loop.make.adopt(name)], turn, "train")
     trained = done.as_(Trained)
     return Candidate(
         checkpoint=done.files.get(CHECKPOINT),

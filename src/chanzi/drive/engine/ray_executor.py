@@ -1,4 +1,4 @@
-"""A crew on machines under Ray: the same units, the same journal, artefacts sent along (extra ``[ray]``)."""
+"""Units on machines under Ray: the same units, the same journal, artefacts sent along (extra ``[ray]``)."""
 
 import time
 from collections import deque
@@ -6,9 +6,9 @@ from collections.abc import Generator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from chanzi.drive.engine.crew import MAX_LOSSES, Begin, Performed, attempt, lost_too_often
+from chanzi.drive.engine.executor import MAX_LOSSES, Begin, Performed, attempt, lost_too_often
 from chanzi.drive.engine.store import Store
-from chanzi.drive.engine.work import Made, Work
+from chanzi.drive.engine.unit import Made, Unit
 from chanzi.errors import LoopError
 
 
@@ -18,7 +18,7 @@ class _Running:
     since: float
 
 
-class Cluster:
+class RayExecutor:
     """Ray's workers. Chanzi and what the run needs must be installed on every machine.
 
     Parameters
@@ -51,10 +51,10 @@ class Cluster:
         # Lost units are counted and given out again here, as with processes; Ray need not try itself.
         self._remote = ray.remote(max_retries=0, num_cpus=1)(_perform)
 
-    def perform(self, works: Sequence[Work], begin: Begin) -> Generator[Performed, None, None]:
-        """See `Crew`."""
+    def perform(self, units: Sequence[Unit], begin: Begin) -> Generator[Performed, None, None]:
+        """See `Executor`."""
         ray = self._ray
-        waiting = deque(range(len(works)))
+        waiting = deque(range(len(units)))
         losses = dict.fromkeys(waiting, 0)
         running: dict[Any, _Running] = {}
         try:
@@ -62,17 +62,17 @@ class Cluster:
                 # Asked each time: machines come and go.
                 while waiting and len(running) < max(1, int(ray.cluster_resources().get("CPU", 1))):
                     index = waiting.popleft()
-                    begin(works[index])
-                    running[self._start(works[index])] = _Running(index=index, since=time.monotonic())
+                    begin(units[index])
+                    running[self._start(units[index])] = _Running(index=index, since=time.monotonic())
                 ended, _ = ray.wait(list(running), num_returns=1, timeout=1.0)
-                self._give_up(works, running, ended)
+                self._give_up(units, running, ended)
                 for one in ended:
                     index = running.pop(one).index
                     answer = self._receive(one)
                     if answer is None:
                         losses[index] += 1
                         if losses[index] >= MAX_LOSSES:
-                            raise lost_too_often(works[index])
+                            raise lost_too_often(units[index])
                         waiting.appendleft(index)
                     elif isinstance(answer, Exception):
                         raise answer
@@ -82,34 +82,41 @@ class Cluster:
             for one in running:
                 ray.cancel(one, force=True)
 
-    def _start(self, work: Work) -> Any:
-        names = work.inputs()
+    def _start(self, unit: Unit) -> Any:
+        names = unit.inputs()
         for name in names:
             if name not in self._sent:
                 self._sent[name] = self._ray.put(self._store.get(name))
-        return self._remote.remote(work, names, *(self._sent[name] for name in names))
+        return self._remote.remote(unit, names, *(self._sent[name] for name in names))
 
-    def _give_up(self, works: Sequence[Work], running: dict[Any, _Running], ended: list[Any]) -> None:
+    def _give_up(self, units: Sequence[Unit], running: dict[Any, _Running], ended: list[Any]) -> None:
         """Cancel units that have used up their patience; the next look finds them lost."""
         now = time.monotonic()
         for one, state in running.items():
-            if one not in ended and now - state.since > works[state.index].patience_s:
+            if one not in ended and now - state.since > units[state.index].patience_s:
                 self._ray.cancel(one, force=True)
 
     def _receive(self, one: Any) -> tuple[Made, float] | Exception | None:
         """Return what a unit came to, or None where its worker or its machine was lost."""
         try:
             return self._ray.get(one)
+        except self._ray.exceptions.RayTaskError as error:
+            # What a unit raises comes back as a value; this is a machine that could not even begin.
+            text = str(error).strip().splitlines()
+            return LoopError(
+                f"a machine of the cluster cannot perform units: {text[-1] if text else 'no reason given'}",
+                hint="chanzi, with what the run needs, must be installed on each",
+            )
         except self._ray.exceptions.RayError:
             return None
 
     def close(self) -> None:
-        """See `Crew`."""
+        """See `Executor`."""
         self._sent.clear()
         if self._ours:
             self._ray.shutdown()
 
 
-def _perform(work: Work, names: tuple[str, ...], *blobs: bytes) -> tuple[Made, float] | Exception:
+def _perform(unit: Unit, names: tuple[str, ...], *blobs: bytes) -> tuple[Made, float] | Exception:
     """Perform a unit on whatever machine this is; Ray has brought the artefacts."""
-    return attempt(work, dict(zip(names, blobs, strict=True)).__getitem__)
+    return attempt(unit, dict(zip(names, blobs, strict=True)).__getitem__)

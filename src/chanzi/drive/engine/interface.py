@@ -1,14 +1,14 @@
-"""What the engine asks of the car's parts, and what they answer: one kind of unit for each thing that takes time.
+"""What stands between the engine and cars: orders of drives, results of units, and `UnitMaker`, who makes the units.
 
-The engine knows nothing of worlds and networks. `Parts` makes units of work out of orders; the shipped one is in
-`parts.py`, the tests have a small one of their own.
+The engine knows nothing of worlds and networks. `UnitMaker` makes units of work out of orders; the shipped one is in
+`car/units.py`, the tests have a small one of their own.
 """
 
 from dataclasses import dataclass
 from typing import Protocol
 
 from chanzi.drive.engine.scenario import Scenario
-from chanzi.drive.engine.work import Work
+from chanzi.drive.engine.unit import Unit
 
 RECORDING, SIGNALS = "recording", "signals"
 """Files of a recorded drive: what the car saw and did, and what was so; a number a frame for each trigger."""
@@ -165,30 +165,30 @@ class Compiled:
     broken: tuple[str, ...] = ()
 
 
-class Parts(Protocol):
+class UnitMaker(Protocol):
     """Makes units of work. Their values are the dataclasses above, their files those named above."""
 
-    def drive(self, order: DriveOrder) -> Work:
+    def drive(self, order: DriveOrder) -> Unit:
         """Return a drive: `Drove`; with `record`, files RECORDING and SIGNALS."""
         ...
 
-    def label(self, recording: str, frames: tuple[int, ...]) -> Work:
+    def label(self, recording: str, frames: tuple[int, ...]) -> Unit:
         """Return the making of a shard of those frames: `Labelled`; file SHARD, unless none of them can be labelled."""
         ...
 
-    def train(self, shards: tuple[str, ...], parent: str | None, epochs: int, seed: int) -> Work:
+    def train(self, shards: tuple[str, ...], parent: str | None, epochs: int, seed: int) -> Unit:
         """Return training, from a checkpoint where there is one: `Trained`; files CHECKPOINT and NETWORK."""
         ...
 
-    def adopt(self, network: str) -> Work:
+    def adopt(self, network: str) -> Unit:
         """Return the taking over of a network from outside: `Trained`; file NETWORK, and CHECKPOINT if it has one."""
         ...
 
-    def quantize(self, network: str, shards: tuple[str, ...]) -> Work:
+    def quantize(self, network: str, shards: tuple[str, ...]) -> Unit:
         """Return quantization: `Quantized`; file INT8."""
         ...
 
-    def compile(self, int8: str, shards: tuple[str, ...]) -> Work:
+    def compile(self, int8: str, shards: tuple[str, ...]) -> Unit:
         """Return compilation, with the shards' frames as a check: `Compiled`; file PROGRAM."""
         ...
 

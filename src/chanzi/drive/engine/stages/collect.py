@@ -1,13 +1,13 @@
 """Stage `collect`: drives to learn from, and what their triggers keep of them."""
 
 from chanzi.drive.engine import versions
+from chanzi.drive.engine.interface import RECORDING, SIGNALS, DriveOrder, Drove, Mix
 from chanzi.drive.engine.loop import Loop
-from chanzi.drive.engine.orders import RECORDING, SIGNALS, DriveOrder, Drove, Mix
-from chanzi.drive.engine.said import Clip, Collected, Mined
+from chanzi.drive.engine.outcomes import Clip, Collected, Mined
 from chanzi.drive.engine.scenario import Purpose, scenarios, seed_of
 from chanzi.drive.engine.signals import read_signals
-from chanzi.drive.engine.statistics import sample
 from chanzi.drive.engine.triggers import choose
+from chanzi.drive.statistics import sample
 
 
 def orders(loop: Loop, turn: int) -> tuple[DriveOrder, ...]:
@@ -41,7 +41,7 @@ def orders(loop: Loop, turn: int) -> tuple[DriveOrder, ...]:
         DriveOrder(scenario=scenario, driver=driver, shadow=shadow, mix=mix(share, i), record=True)
         for i, scenario in enumerate(fresh)
     ]
-    failures = loop.said(turn - 1, "mine", Mined).failures
+    failures = loop.outcome(turn - 1, "mine", Mined).failures
     picks = sample(wanted.failures, len(failures), seed_of(Purpose.LEARN, settings.seed, turn, 0))
     # Without the expert's stretches and without noise: the car comes to where it failed, and is rescued there.
     again = [
@@ -61,7 +61,7 @@ def orders(loop: Loop, turn: int) -> tuple[DriveOrder, ...]:
 def collect(loop: Loop, turn: int) -> Collected:
     """Drive, and choose the frames to keep."""
     wanted = loop.settings.collect
-    done = loop.run([loop.parts.drive(order) for order in orders(loop, turn)], turn, "collect")
+    done = loop.run([loop.make.drive(order) for order in orders(loop, turn)], turn, "collect")
     drove = [one.as_(Drove) for one in done]
     signals = [read_signals(loop.store.get(one.files[SIGNALS])) for one in done]
     frames, rates = choose(

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from chanzi.drive.engine.statistics import (
+from chanzi.drive.statistics import (
     FailureTest,
     Pairs,
     better_p,

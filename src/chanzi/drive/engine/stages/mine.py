@@ -1,17 +1,17 @@
 """Stage `mine`: what went wrong on the road becomes scenarios, and is shown to come again exactly."""
 
 from chanzi.drive.engine import versions
+from chanzi.drive.engine.interface import RECORDING, SIGNALS, DriveOrder, Drove
 from chanzi.drive.engine.loop import Loop
-from chanzi.drive.engine.orders import RECORDING, SIGNALS, DriveOrder, Drove
-from chanzi.drive.engine.said import Deployed, Failure, Mined
+from chanzi.drive.engine.outcomes import Deployed, Failure, Mined
 from chanzi.drive.engine.scenario import Purpose, seed_of
-from chanzi.drive.engine.statistics import sample
+from chanzi.drive.statistics import sample
 
 
 def mine(loop: Loop, turn: int) -> Mined:
     """Collect the failures of the fleet's drives, and drive some of them a second time."""
-    said = loop.said(turn, "deploy", Deployed)
-    trips = [trip for trip in said.trips if not trip.drove.passed]
+    deployed = loop.outcome(turn, "deploy", Deployed)
+    trips = [trip for trip in deployed.trips if not trip.drove.passed]
     failures = tuple(
         Failure(
             scenario=trip.scenario,
@@ -23,17 +23,17 @@ def mine(loop: Loop, turn: int) -> Mined:
         for trip in trips
     )
     picks = sample(loop.settings.replays, len(trips), seed_of(Purpose.ROAD, loop.settings.seed, turn, 0))
-    known = {said.version.number: said.version, turn: versions.candidate(loop, turn)}
-    works = [
-        loop.parts.drive(
+    known = {deployed.version.number: deployed.version, turn: versions.candidate(loop, turn)}
+    units = [
+        loop.make.drive(
             DriveOrder(scenario=trips[pick].scenario, driver=versions.driver(loop, known[trips[pick].version]), again=1)
         )
         for pick in picks
     ]
-    again = [done.as_(Drove) for done in loop.run(works, turn, "mine")]
+    again = [done.as_(Drove) for done in loop.run(units, turn, "mine")]
     exact = sum(one.digest == trips[pick].drove.digest for one, pick in zip(again, picks, strict=True))
     if not loop.settings.keep_recordings:
         # What was kept of the drives is in the shards; the rest of what they recorded has served.
         recorded = loop.journal.files(turn, "collect")
         loop.journal.drop(sha for name, sha in recorded if name in (RECORDING, SIGNALS))
-    return Mined(failures=failures, drives=len(said.trips), replayed=len(again), exact=exact)
+    return Mined(failures=failures, drives=len(deployed.trips), replayed=len(again), exact=exact)

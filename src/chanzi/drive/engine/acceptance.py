@@ -15,7 +15,7 @@ better, only different, passes many of them. That is why the second looks at wha
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from chanzi.drive.engine.statistics import Pairs, better_p, not_worse_p, pair
+from chanzi.drive.statistics import Pairs, better_p, not_worse_p, pair
 from chanzi.errors import LoopError
 
 

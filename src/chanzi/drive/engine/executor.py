@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from chanzi.drive.engine.store import Store
-from chanzi.drive.engine.work import Made, Read, Work
+from chanzi.drive.engine.unit import Made, Read, Unit
 from chanzi.errors import ChanziError, LoopError
 
 MAX_LOSSES = 3
@@ -25,7 +25,7 @@ MAX_LOSSES = 3
 
 _THREAD_VARIABLES = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NUM_THREADS")
 
-Begin = Callable[[Work], None]
+Begin = Callable[[Unit], None]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -37,10 +37,10 @@ class Performed:
     cpu_s: float
 
 
-class Crew(Protocol):
+class Executor(Protocol):
     """Performs units, several at a time where it can."""
 
-    def perform(self, works: Sequence[Work], begin: Begin) -> Generator[Performed, None, None]:
+    def perform(self, units: Sequence[Unit], begin: Begin) -> Generator[Performed, None, None]:
         """Yield each unit's result as it comes; `begin` is called whenever one is given to a worker.
 
         Raises
@@ -55,22 +55,22 @@ class Crew(Protocol):
         ...
 
 
-class Alone:
+class SerialExecutor:
     """The process that asks, one unit after the other."""
 
     def __init__(self, store: Store) -> None:
         self._store = store
 
-    def perform(self, works: Sequence[Work], begin: Begin) -> Generator[Performed, None, None]:
-        """See `Crew`."""
-        for index, work in enumerate(works):
-            begin(work)
+    def perform(self, units: Sequence[Unit], begin: Begin) -> Generator[Performed, None, None]:
+        """See `Executor`."""
+        for index, unit in enumerate(units):
+            begin(unit)
             start = time.process_time()
-            made = work.perform(self._store.get)
+            made = unit.perform(self._store.get)
             yield Performed(index=index, made=made, cpu_s=time.process_time() - start)
 
     def close(self) -> None:
-        """See `Crew`."""
+        """See `Executor`."""
 
 
 @dataclass(slots=True, kw_only=True, eq=False)
@@ -81,8 +81,8 @@ class _Worker:
     since: float = field(default=0.0)
 
 
-class Processes:
-    """Processes on this machine.
+class ProcessExecutor:
+    """ProcessExecutor on this machine.
 
     Parameters
     ----------
@@ -112,15 +112,15 @@ class Processes:
         theirs.close()
         return _Worker(process=process, pipe=ours)
 
-    def perform(self, works: Sequence[Work], begin: Begin) -> Generator[Performed, None, None]:
-        """See `Crew`."""
-        waiting = deque(range(len(works)))
+    def perform(self, units: Sequence[Unit], begin: Begin) -> Generator[Performed, None, None]:
+        """See `Executor`."""
+        waiting = deque(range(len(units)))
         losses = dict.fromkeys(waiting, 0)
-        left = len(works)
+        left = len(units)
         try:
             while left:
-                self._assign(works, waiting, begin)
-                for worker in self._ready(works):
+                self._assign(units, waiting, begin)
+                for worker in self._ready(units):
                     index = worker.index
                     assert index is not None
                     answer = _receive(worker)
@@ -128,7 +128,7 @@ class Processes:
                         self._dismiss(worker)
                         losses[index] += 1
                         if losses[index] >= MAX_LOSSES:
-                            raise lost_too_often(works[index])
+                            raise lost_too_often(units[index])
                         waiting.appendleft(index)
                         continue
                     worker.index = None
@@ -141,7 +141,7 @@ class Processes:
             for worker in [w for w in self._workers if w.index is not None]:
                 self._dismiss(worker)
 
-    def _assign(self, works: Sequence[Work], waiting: deque[int], begin: Begin) -> None:
+    def _assign(self, units: Sequence[Unit], waiting: deque[int], begin: Begin) -> None:
         """Give waiting units to idle workers, hiring as many as there is work for."""
         while waiting:
             idle = next((worker for worker in self._workers if worker.index is None), None)
@@ -154,12 +154,12 @@ class Processes:
                 self._dismiss(idle)
                 continue
             index = waiting.popleft()
-            begin(works[index])
+            begin(units[index])
             idle.index, idle.since = index, time.monotonic()
             with contextlib.suppress(BrokenPipeError, ConnectionResetError):  # the next look finds it dead
-                idle.pipe.send(works[index])
+                idle.pipe.send(units[index])
 
-    def _ready(self, works: Sequence[Work]) -> list[_Worker]:
+    def _ready(self, units: Sequence[Unit]) -> list[_Worker]:
         """Wait until some worker has answered, died, or used up its unit's patience."""
         busy = [worker for worker in self._workers if worker.index is not None]
         answered = connection.wait([worker.pipe for worker in busy], timeout=1.0)
@@ -169,7 +169,7 @@ class Processes:
             assert worker.index is not None
             if worker.pipe in answered:
                 ready.append(worker)
-            elif now - worker.since > works[worker.index].patience_s:
+            elif now - worker.since > units[worker.index].patience_s:
                 worker.process.kill()  # the pipe closes with it, and the next look finds it dead
         return ready
 
@@ -180,7 +180,7 @@ class Processes:
         self._workers.remove(worker)
 
     def close(self) -> None:
-        """See `Crew`."""
+        """See `Executor`."""
         for worker in list(self._workers):
             self._dismiss(worker)
 
@@ -216,11 +216,11 @@ def _serve(pipe: "connection.Connection[Any, Any]", folder: str) -> None:
     store = Store(Path(folder))
     while True:
         try:
-            work = pipe.recv()
+            unit = pipe.recv()
         except (EOFError, KeyboardInterrupt):
             return
         try:
-            pipe.send(attempt(work, store.get))
+            pipe.send(attempt(unit, store.get))
         except KeyboardInterrupt:
             return
         except (BrokenPipeError, ConnectionResetError):
@@ -233,7 +233,7 @@ def _die_with(sentinel: int) -> None:
     os._exit(1)
 
 
-def attempt(work: Work, read: Read) -> tuple[Made, float] | Exception:
+def attempt(unit: Unit, read: Read) -> tuple[Made, float] | Exception:
     """Perform a unit in a worker; return its result and what it took, or what can be sent of what it raised.
 
     What it took are seconds of processor time, over all threads: on a machine with other work they say more.
@@ -242,19 +242,19 @@ def attempt(work: Work, read: Read) -> tuple[Made, float] | Exception:
     """
     start = time.process_time()
     try:
-        return work.perform(read), time.process_time() - start
+        return unit.perform(read), time.process_time() - start
     except ChanziError as error:
         return error
     except Exception as error:
         import traceback
 
         text = "".join(traceback.format_exception(error))
-        return RuntimeError(f"{work.kind} {work.name} failed in its worker:\n{text}")
+        return RuntimeError(f"{unit.kind} {unit.name} failed in its worker:\n{text}")
 
 
-def lost_too_often(work: Work) -> LoopError:
+def lost_too_often(unit: Unit) -> LoopError:
     """Return what to raise for a unit that has cost `MAX_LOSSES` workers."""
     return LoopError(
-        f"{work.kind} {work.name} ended its worker {MAX_LOSSES} times",
+        f"{unit.kind} {unit.name} ended its worker {MAX_LOSSES} times",
         hint="too little memory, or a bug; fewer workers need less",
     )

@@ -6,12 +6,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar
 
-from chanzi.drive.engine.work import Made, Work, canonical
+from chanzi.drive.engine.unit import Made, Unit, canonical
 from chanzi.errors import RunError
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Add(Work):
+class Add(Unit):
     """Adds what it reads to `n`; `how` may be 'well', 'dies once', 'dies', 'hangs once', 'mistake' or 'bug'."""
 
     kind: ClassVar[str] = "add"
@@ -43,3 +43,15 @@ class Add(Work):
             raise KeyError("no such thing")
         total = self.n + sum(int(read(sha)) for sha in self.reads)
         return Made(values=canonical(total), files=(("sum", str(total).encode()),))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Foreign(Add):
+    """A unit that no other process can unpack, as where the package is not installed."""
+
+    def __reduce__(self):
+        return _not_installed, ()
+
+
+def _not_installed():
+    raise ModuleNotFoundError("No module named 'chanzi'")

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from chanzi.drive.engine.orders import Mix
+from chanzi.drive.engine.interface import Mix
 from chanzi.drive.episode import CoDriver, Hands
 from chanzi.drive.expert import expert_control
 from chanzi.drive.messages import Control
@@ -18,7 +18,7 @@ CALM_M = 1.4
 EXPERT = "expert"
 
 
-class Beside:
+class ExpertCoDriver:
     """Mixes an expert into a drive; the same mix gives the same stretches and pushes, whoever else drives.
 
     Parameters

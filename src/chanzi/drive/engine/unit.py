@@ -58,7 +58,7 @@ class Done:
         return msgspec.json.decode(self.values, type=kind)
 
 
-class Work(ABC):
+class Unit(ABC):
     """A unit of work; its kinds are frozen dataclasses whose fields say all that its result depends on.
 
     The version of the code is not among them: a run that outlives an upgrade goes on, and the journal says which code
@@ -74,7 +74,7 @@ class Work(ABC):
     """A worker that takes longer is taken for dead."""
 
     @property
-    def unit(self) -> str:
+    def id(self) -> str:
         """Its identity: a hash of what it is and of all that it depends on."""
         return sha256(self.kind.encode() + b"\n" + canonical(self))
 

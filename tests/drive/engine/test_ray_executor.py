@@ -8,12 +8,12 @@ import pytest
 
 sys.path.insert(0, str(Path(__file__).parent))
 import toy
-from small_work import Add
+from small_units import Add, Foreign
 
-from chanzi.drive.engine.cluster import Cluster
-from chanzi.drive.engine.crew import Alone
 from chanzi.drive.engine.cycle import run
+from chanzi.drive.engine.executor import SerialExecutor
 from chanzi.drive.engine.loop import STAGES, open_loop, read_run
+from chanzi.drive.engine.ray_executor import RayExecutor
 from chanzi.drive.engine.store import Store
 from chanzi.errors import LoopError, RunError
 
@@ -23,7 +23,7 @@ pytestmark = [pytest.mark.slow, pytest.mark.filterwarnings("ignore")]  # Ray's o
 
 @pytest.fixture(scope="module")
 def machines():
-    """Three machines, each a group of processes on this one: a head that works at nothing, and two workers."""
+    """Three machines, each a group of processes on this one: a head that units at nothing, and two workers."""
     from ray.cluster_utils import Cluster as Machines
 
     # Its workers import the units from where the tests are.
@@ -37,34 +37,39 @@ def machines():
     found.shutdown()
 
 
-def performed(crew, works):
+def performed(executor, units):
     begun = []
-    results = {r.index: int(r.made.values) for r in crew.perform(works, begun.append)}
-    return [results[i] for i in range(len(works))], begun
+    results = {r.index: int(r.made.values) for r in executor.perform(units, begun.append)}
+    return [results[i] for i in range(len(units))], begun
 
 
 def test_a_cluster_does_what_one_process_does(machines, tmp_path):
     store = Store(tmp_path)
     sha = store.put(b"100")
-    works = [Add(n=n, reads=(sha,)) for n in range(8)]
-    assert performed(Cluster(store), works)[0] == performed(Alone(store), works)[0]
+    units = [Add(n=n, reads=(sha,)) for n in range(8)]
+    assert performed(RayExecutor(store), units)[0] == performed(SerialExecutor(store), units)[0]
 
 
 def test_workers_that_die_or_hang_are_replaced(machines, tmp_path):
-    crew = Cluster(Store(tmp_path / "store"))
-    works = [
+    executor = RayExecutor(Store(tmp_path / "store"))
+    units = [
         Add(n=0, how="dies once", mark=str(tmp_path / "a")),
         Add(n=1),
         Add(n=2, how="hangs once", mark=str(tmp_path / "b")),
     ]
-    found, begun = performed(crew, works)
+    found, begun = performed(executor, units)
     assert found == [0, 1, 2]
     assert sum(w.n == 0 for w in begun) >= 2
     assert sum(w.n == 2 for w in begun) >= 2
     with pytest.raises(LoopError, match="add 9 ended its worker 3 times"):
-        performed(crew, [Add(n=9, how="dies")])
+        performed(executor, [Add(n=9, how="dies")])
     with pytest.raises(RunError, match="nothing to add"):
-        performed(crew, [Add(n=1, how="mistake")])
+        performed(executor, [Add(n=1, how="mistake")])
+
+
+def test_a_machine_without_the_package_is_named_at_once(machines, tmp_path):
+    with pytest.raises(LoopError, match=r"cannot perform units: .*No module named 'chanzi'"):
+        performed(RayExecutor(Store(tmp_path)), [Foreign(n=1)])
 
 
 def test_a_machine_that_leaves_in_the_middle_loses_nothing(machines, tmp_path):
@@ -81,10 +86,10 @@ def test_a_machine_that_leaves_in_the_middle_loses_nothing(machines, tmp_path):
             machines.remove_node(leaving, allow_graceful=False)
             leaving = None
 
-    def crew(store, _folder):
-        return Cluster(store)
+    def make(store, _folder):
+        return RayExecutor(store)
 
-    with open_loop(tmp_path / "ray", toy.toy, settings=toy.SETTINGS, make_crew=crew, tell=tell) as loop:
+    with open_loop(tmp_path / "ray", toy.toy, settings=toy.SETTINGS, make_executor=make, tell=tell) as loop:
         run(loop, 1)
     assert leaving is None
     records = []

@@ -7,12 +7,12 @@ from pathlib import Path
 from typing import ClassVar
 
 from chanzi.drive.controller import Driver as Controller
-from chanzi.drive.engine.beside import Beside
-from chanzi.drive.engine.orders import RECORDING, SIGNALS, DriveOrder, Driver, Drove
-from chanzi.drive.engine.pilot import NetworkPilot
+from chanzi.drive.engine.car.codriver import ExpertCoDriver
+from chanzi.drive.engine.car.pilot import NetworkPilot
+from chanzi.drive.engine.car.watcher import Watcher
+from chanzi.drive.engine.interface import RECORDING, SIGNALS, DriveOrder, Driver, Drove
 from chanzi.drive.engine.signals import write_signals
-from chanzi.drive.engine.watcher import Watcher
-from chanzi.drive.engine.work import Made, Read, Work, canonical
+from chanzi.drive.engine.unit import Made, Read, Unit, canonical
 from chanzi.drive.episode import Episode, Parts, run_episode
 from chanzi.drive.oracle import Oracle
 from chanzi.drive.record.mcap_log import McapLog
@@ -42,7 +42,7 @@ def world_of(name: str, weather: str, cameras: int) -> World:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class DriveCar(Work):
+class DriveCar(Unit):
     """One drive."""
 
     kind: ClassVar[str] = "drive"
@@ -53,22 +53,22 @@ class DriveCar(Work):
 
     @property
     def name(self) -> str:
-        """See `Work`."""
+        """See `Unit`."""
         return self.order.scenario.name
 
     def inputs(self) -> tuple[str, ...]:
-        """See `Work`."""
+        """See `Unit`."""
         return tuple(d.network for d in (self.order.driver, self.order.shadow) if d is not None)
 
     def perform(self, read: Read) -> Made:
-        """See `Work`."""
+        """See `Unit`."""
         order = self.order
         world = world_of(order.scenario.world, order.scenario.weather, self.cameras)
         watcher = Watcher(None if order.shadow is None else _pilot(order.shadow, read), order.failure_s)
         parts = Parts(
             pilot=Oracle() if order.driver is None else _pilot(order.driver, read),
             driver=Controller(world.vehicle),
-            codriver=None if order.mix is None else Beside(order.mix, Supervisor()),
+            codriver=None if order.mix is None else ExpertCoDriver(order.mix, Supervisor()),
             listeners=(watcher,),
         )
         seed, limit_s = order.scenario.seed, order.scenario.seconds

@@ -3,12 +3,12 @@
 from collections.abc import Sequence
 
 from chanzi.drive.engine import versions
-from chanzi.drive.engine.decide import drive_all
 from chanzi.drive.engine.fleet import Rollout, roll_out
+from chanzi.drive.engine.interface import Drove
 from chanzi.drive.engine.loop import Loop
-from chanzi.drive.engine.orders import Drove
-from chanzi.drive.engine.said import Deployed, Gated, Trip, Version
+from chanzi.drive.engine.outcomes import Deployed, Gated, Trip, Version
 from chanzi.drive.engine.scenario import Purpose, Scenario, scenarios
+from chanzi.drive.engine.stages.gate import drive_all
 from chanzi.errors import LoopError
 
 
@@ -30,7 +30,7 @@ def deploy(loop: Loop, turn: int, *, force: bool = False) -> Deployed:
     """Roll out this turn's candidate if the gate let it through, or if forced; drive the rest with the old version."""
     fleet = loop.settings.fleet
     new, old = versions.candidate(loop, turn), versions.deployed(loop, turn)
-    verdict = loop.said(turn, "gate", Gated).verdict
+    verdict = loop.outcome(turn, "gate", Gated).verdict
     let_through = verdict.deploy
     if old is None and not let_through:
         raise LoopError(
@@ -52,7 +52,7 @@ def deploy(loop: Loop, turn: int, *, force: bool = False) -> Deployed:
     elif not (let_through or force):
         drives = old
     else:
-        before = [t for t in loop.said(turn - 1, "deploy", Deployed).trips if t.version == old.number]
+        before = [t for t in loop.outcome(turn - 1, "deploy", Deployed).trips if t.version == old.number]
         test = fleet.watch(sum(not t.drove.passed for t in before), len(before))
         rollout, _ = roll_out(fleet, test, lambda numbers: [not one.passed for one in drive(numbers, new)])
         if rollout.alarm is not None:

@@ -5,8 +5,8 @@ import math
 import numpy as np
 import numpy.typing as npt
 
-from chanzi.drive.engine.beside import EXPERT
-from chanzi.drive.engine.triggers import Signals
+from chanzi.drive.engine.car.codriver import EXPERT
+from chanzi.drive.engine.signals import Signals
 from chanzi.drive.episode import Episode, Moment, Pilot
 from chanzi.drive.messages import PATH_DISTANCES_M, Control, Perception, Plan, Truth
 from chanzi.drive.timeline import Passage

@@ -2,10 +2,10 @@
 
 from dataclasses import dataclass
 
-from chanzi.drive.engine.decide import drive_all, quality
 from chanzi.drive.engine.loop import Loop
-from chanzi.drive.engine.said import Deployed, Quality, Version
+from chanzi.drive.engine.outcomes import Deployed, Quality, Version
 from chanzi.drive.engine.scenario import Purpose, scenarios
+from chanzi.drive.engine.stages.gate import drive_all, quality
 from chanzi.errors import LoopError
 
 
@@ -30,7 +30,7 @@ def held_out(loop: Loop, count: int) -> list[HeldOut]:
     turns = [turn for turn in range(last + 1) if loop.journal.conclusion(turn, "deploy") is not None]
     versions: dict[int, Version] = {}
     for turn in turns:
-        version = loop.said(turn, "deploy", Deployed).version
+        version = loop.outcome(turn, "deploy", Deployed).version
         versions.setdefault(version.number, version)
     if not versions:
         raise LoopError("no version is deployed yet", hint="`chanzi loop run` first")

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from chanzi.drive.engine.gate import Rule, first, judge
+from chanzi.drive.engine.acceptance import Rule, first, judge
 from chanzi.errors import LoopError
 
 RULE = Rule(alpha=0.05, margin=0.1)

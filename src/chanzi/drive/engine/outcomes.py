@@ -2,9 +2,9 @@
 
 from dataclasses import dataclass
 
+from chanzi.drive.engine.acceptance import Verdict
 from chanzi.drive.engine.fleet import Rollout
-from chanzi.drive.engine.gate import Verdict
-from chanzi.drive.engine.orders import Compiled, Drove
+from chanzi.drive.engine.interface import Compiled, Drove
 from chanzi.drive.engine.scenario import Scenario
 from chanzi.drive.engine.triggers import Rate
 

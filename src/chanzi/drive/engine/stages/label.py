@@ -1,15 +1,15 @@
 """Stage `label`: frames that were kept, with what the simulator knew at those moments, as shards to train on."""
 
+from chanzi.drive.engine.interface import SHARD, Labelled
 from chanzi.drive.engine.loop import Loop
-from chanzi.drive.engine.orders import SHARD, Labelled
-from chanzi.drive.engine.said import Collected, Shard, Shards
+from chanzi.drive.engine.outcomes import Collected, Shard, Shards
 
 
 def label(loop: Loop, turn: int) -> Shards:
     """Make a shard of each drive that something is kept of."""
-    clips = loop.said(turn, "collect", Collected).clips
-    works = [loop.parts.label(clip.recording, clip.frames) for clip in clips]
-    done = loop.run(works, turn, "label")
+    clips = loop.outcome(turn, "collect", Collected).clips
+    units = [loop.make.label(clip.recording, clip.frames) for clip in clips]
+    done = loop.run(units, turn, "label")
     return Shards(
         shards=tuple(
             Shard(sha256=one.files[SHARD], frames=one.as_(Labelled).frames) for one in done if SHARD in one.files
@@ -19,4 +19,4 @@ def label(loop: Loop, turn: int) -> Shards:
 
 def shards(loop: Loop, turn: int) -> tuple[Shard, ...]:
     """Return the shards of a turn."""
-    return loop.said(turn, "label", Shards).shards
+    return loop.outcome(turn, "label", Shards).shards
