@@ -15,8 +15,8 @@ import numpy as np
 import numpy.typing as npt
 
 from chanzi.chip.chip import Chip
-from chanzi.drive.engine.statistics import Interval, bootstrap_mean
 from chanzi.drive.figures import ChipFigures, chip_figures
+from chanzi.drive.statistics import Interval, bootstrap_mean
 from chanzi.errors import DriveError, did_you_mean
 from chanzi.runtime.session import Session
 from chanzi.runtime.source import read_source
