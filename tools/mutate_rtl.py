@@ -1,12 +1,17 @@
 """Mutation score of the hardware: single faults in the source of `chanzi.rtl`, and which of them the tests notice.
 
     python tools/mutate_rtl.py run --count 120 --seed 1 --journal mutants.jsonl
-    python tools/mutate_rtl.py table --journal mutants.jsonl
+    python tools/mutate_rtl.py table --journal mutants.jsonl > docs/results/mutation.md
 
-`run` draws faults from the syntax trees of the blocks (seeded, so the same faults every time) and runs the tests of the
-block against each, stopping at the first that fails; what survives them meets the random programs on whole chips as
-well. Results go to the journal one by one, and a run that is started again goes on where it was. Each mutant is a
-forked process that sees the changed module through an import hook, so no file of the checkout is touched.
+`run` draws faults from the syntax trees of the blocks (seeded, so the same faults every time) and builds all of them
+into the hardware at once: each place computes the right value and the wrong ones, and one more input says which fault
+is on. So the hardware of each test is built once, not once for each fault. Without a fault all tests must pass. Then
+each fault meets the tests of its block, up to the first that fails, and what survives those the random programs on a
+whole chip. No file of the checkout is touched: the changed modules come through an import hook. Results go to the
+journal one by one, and a run that is started again goes on where it was.
+
+A place that turns out to be plain Python (a size, a loop, a latency) is no hardware that could be switched, and is
+left out.
 """
 
 import argparse
@@ -21,9 +26,10 @@ import random
 import signal
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 ROOT = Path(__file__).parent.parent
 SEQUENCER = (
@@ -33,27 +39,46 @@ SEQUENCER = (
 )
 VECTOR = ("tests/rtl/test_vector.py", "tests/rtl/test_softmax.py", "tests/rtl/test_vector_windows.py")
 TESTS: dict[str, tuple[str, ...]] = {
-    "sequencer": SEQUENCER,
-    "decode": (*SEQUENCER[:2], "tests/rtl/test_array.py", *SEQUENCER[2:]),
     "float32": ("tests/rtl/test_float32.py",),
-    "lane": VECTOR,
-    "dma": ("tests/rtl/test_dma.py",),
-    "bus": ("tests/rtl/test_dma.py",),
     "scratchpad": ("tests/rtl/test_scratchpad.py",),
     "banks": ("tests/rtl/test_scratchpad.py",),
+    "dma": ("tests/rtl/test_dma.py",),
+    "bus": ("tests/rtl/test_dma.py",),
+    "sequencer": SEQUENCER,
     "array.control": ("tests/rtl/test_array.py",),
     "array.walk": ("tests/rtl/test_array.py",),
     "array.drain": ("tests/rtl/test_array.py",),
     "array.engine": ("tests/rtl/test_array.py",),
     "array.feeder": ("tests/rtl/test_array.py",),
+    "array.grid": ("tests/rtl/test_array.py",),
+    "decode": (*SEQUENCER[:2], "tests/rtl/test_array.py", *SEQUENCER[2:]),
     "vector.engine": VECTOR,
     "vector.lanes": VECTOR,
     "vector.softmax": ("tests/rtl/test_softmax.py",),
+    "lane": ("tests/rtl/test_float32.py", *VECTOR),
 }
 """Block -> the CI tests of that block, the quickest first."""
 
 WHOLE = ("tests/conform/test_hardware.py",)
 """What a mutant meets that the tests of its block let through."""
+
+PAGE = """\
+# Mutation score of the hardware
+
+Single faults in the source of `chanzi.rtl`, {faults} of them, drawn at random: a comparison, operator or number that is
+another, arms or operands swapped, a condition stuck, an assignment dropped. Each is switched on by itself, and the
+tests that every CI run has must notice. Written by
+
+    python tools/mutate_rtl.py run --journal mutants.jsonl
+    python tools/mutate_rtl.py table --journal mutants.jsonl > docs/results/mutation.md
+
+Places that are plain Python (sizes, loops, latencies) are no hardware and are left out.
+"""
+
+FAULT_PORT, FAULT_BITS = "chanzi_fault", 10
+
+SPARE = 2.5
+"""Faults drawn for each that is tested: as many places are plain Python."""
 
 EQUIVALENT: dict[str, str] = {}
 """Mutant -> why no test can tell it from the hardware."""
@@ -76,16 +101,6 @@ class Mutant:
     column: int
     fault: str
     number: int
-
-    @property
-    def source(self) -> str:
-        """Return the module's source with the fault."""
-        tree = ast.parse(_path(self.block).read_text())
-        places = _Places()
-        places.visit(tree)
-        node = places.found[self.number]
-        new = next(made for name, made in _faults(node) if name == self.fault)
-        return ast.unparse(ast.fix_missing_locations(_Replace(node, new).visit(tree)))
 
     @property
     def name(self) -> str:
@@ -172,13 +187,115 @@ class _Places(ast.NodeVisitor):
         super().generic_visit(node)
 
 
-class _Replace(ast.NodeTransformer):
-    def __init__(self, old: ast.AST, new: ast.AST) -> None:
-        self.old, self.new = old, new
+class _Switches(ast.NodeTransformer):
+    """Puts faults into a module's tree, each behind its number."""
+
+    def __init__(self, tree: ast.Module, faults: list[tuple[int, Mutant]]) -> None:
+        places = _Places()
+        places.visit(tree)
+        self._parent = {child: node for node in ast.walk(tree) for child in ast.iter_child_nodes(node)}
+        self._variants: dict[ast.AST, list[tuple[int, ast.expr]]] = {}
+        self._dropped: dict[ast.AST, list[int]] = {}
+        self._domain = ""
+        for number, mutant in faults:
+            node = places.found[mutant.number]
+            new = next(made for name, made in _faults(node) if name == mutant.fault)
+            if _called(node) == "eq":
+                self._dropped.setdefault(node, []).append(number)
+                continue
+            if _called(node) in ("If", "Elif"):
+                node, new = node.args[0], new.args[0]
+            at = self._around(node)
+            if at is not None:  # the copy takes `new` where it comes to `node`
+                self._variants.setdefault(at, []).append((number, copy.deepcopy(at, {id(node): new})))
+
+    def _around(self, node: ast.AST) -> ast.AST | None:
+        """Return the smallest expression around a place that has a value of the hardware."""
+        if not isinstance(node, ast.Constant):
+            return node
+        up = self._parent[node]
+        while isinstance(up, ast.Slice | ast.UnaryOp):
+            up = self._parent[up]
+        if isinstance(up, ast.Subscript):
+            above = self._parent[up]
+            assigned = isinstance(above, ast.Attribute) and above.attr == "eq"
+            return None if assigned or isinstance(up.ctx, ast.Store) else up
+        if isinstance(up, ast.Call) and _called(up) in ("eq", "Mux"):
+            return node
+        return up if isinstance(up, ast.Compare | ast.BinOp) else None
 
     def visit(self, node: ast.AST) -> ast.AST:
-        """Put the new node where the old one is."""
-        return self.new if node is self.old else self.generic_visit(node)
+        """Return the node with the faults in and below it."""
+        if isinstance(node, ast.AugAssign) and isinstance(node.target, ast.Attribute):
+            self._domain = node.target.attr
+        variants, dropped = self._variants.get(node, []), self._dropped.get(node, [])
+        target = copy.deepcopy(node.func.value) if dropped else None
+        node = self.generic_visit(node)
+        for number in dropped:
+            arguments = [ast.Constant(number), target, node.args[0], ast.Constant(self._domain)]
+            node.args = [ast.Call(ast.Name("_assigned_", ast.Load()), arguments, [])]
+        if not variants:
+            return node
+        pairs = [ast.Tuple([ast.Constant(number), _thunk(new)], ast.Load()) for number, new in variants]
+        name = "_number_" if isinstance(node, ast.Constant) else "_switched_"
+        return ast.Call(ast.Name(name, ast.Load()), [_thunk(node), *pairs], [])
+
+
+def _thunk(body: ast.AST) -> ast.Lambda:
+    return ast.Lambda(ast.arguments(posonlyargs=[], args=[], kwonlyargs=[], kw_defaults=[], defaults=[]), body)
+
+
+class Switchboard:
+    """The input that says which fault is on, and the hardware that listens to it."""
+
+    def __init__(self) -> None:
+        from amaranth import Signal
+
+        self.signal = Signal(FAULT_BITS, name=FAULT_PORT)
+        self.reached: set[int] = set()
+        self.forget: Callable[[], None] = lambda: None
+
+    def turn(self, number: int) -> None:
+        """Switch on a fault in what is simulated in this process."""
+        self.signal._init = number
+
+    def switched(self, base: Callable[[], Any], *variants: tuple[int, Callable[[], Any]]) -> Any:
+        """Return the right value, or that of the variant whose fault is on; of plain Python the right one."""
+        from amaranth import Mux, Value
+
+        right = base()
+        if not isinstance(right, Value):
+            return right
+        for number, variant in variants:
+            try:
+                wrong = Value.cast(variant())
+                both = Mux(self.signal == number, wrong, right)[: len(right)]
+            except (TypeError, ValueError, IndexError, OverflowError, SyntaxError):
+                continue
+            self.reached.add(number)
+            right = both.as_signed() if right.shape().signed else both
+        return right
+
+    def number(self, base: Callable[[], int], *variants: tuple[int, Callable[[], int]]) -> Any:
+        """Return a number that hardware is given, or what a fault makes of it."""
+        from amaranth import Const
+
+        largest = max(base(), *(variant() for _, variant in variants))
+        return self.switched(lambda: Const(base(), max(1, largest.bit_length())), *variants)
+
+    def assigned(self, number: int, target: Any, value: Any, domain: str) -> Any:
+        """Return what is assigned, or, with the fault on, what leaves the target as it was."""
+        from amaranth import Mux, Signal, Value
+
+        try:
+            into, right = Value.cast(target), Value.cast(value)
+        except TypeError:
+            return value
+        if domain not in ("sync", "comb"):
+            return value
+        before = into if domain == "sync" else into.init if isinstance(into, Signal) else 0
+        self.reached.add(number)
+        return Mux(self.signal == number, before, right)
 
 
 def mutants(block: str) -> Iterator[Mutant]:
@@ -212,36 +329,83 @@ def draw(blocks: list[str], count: int, seed: int) -> list[Mutant]:
 
 
 class _Finder(importlib.abc.MetaPathFinder, importlib.abc.Loader):
-    """Gives the mutant in the place of its module."""
+    """Gives the blocks with their faults in the place of their modules."""
 
-    def __init__(self, mutant: Mutant) -> None:
-        self.name, self.source = f"chanzi.rtl.{mutant.block}", mutant.source
+    def __init__(self, board: Switchboard, faults: Mapping[str, list[tuple[int, Mutant]]]) -> None:
+        self.board = board
+        self.faults = {f"chanzi.rtl.{block}": (block, found) for block, found in faults.items()}
 
     def find_spec(self, name: str, path: object, target: object = None) -> importlib.machinery.ModuleSpec | None:
-        """Return this loader for the mutant's module alone."""
+        """Return this loader for the changed modules alone."""
         del path, target
-        return importlib.util.spec_from_loader(name, self) if name == self.name else None
+        return importlib.util.spec_from_loader(name, self) if name in self.faults else None
 
-    def exec_module(self, module: object) -> None:
+    def exec_module(self, module: Any) -> None:
         """Run the changed source."""
-        exec(compile(self.source, f"<mutant of {self.name}>", "exec"), vars(module))  # noqa: S102 - its purpose
+        block, found = self.faults[module.__name__]
+        tree = ast.parse(_path(block).read_text())
+        tree = ast.fix_missing_locations(_Switches(tree, found).visit(tree))
+        vars(module).update(_switched_=self.board.switched, _assigned_=self.board.assigned, _number_=self.board.number)
+        exec(compile(tree, f"<faults of {module.__name__}>", "exec"), vars(module))  # noqa: S102 - its purpose
 
 
-def _tests(mutant: Mutant | None, tests: tuple[str, ...], seconds: float, log: Path) -> str:
-    """Return "passed", "failed" or "timed out" of the tests with the mutant."""
+def _wire(board: Switchboard) -> None:
+    """Give every design that is built the input of the faults, and build each test's hardware once."""
+    from amaranth.back import rtlil
+    from amaranth.hdl import _ir
+    from amaranth.lib import wiring
+
+    from chanzi.flow import verilator, verilog
+
+    convert, made, counts = rtlil.convert, {}, {}
+
+    def with_fault(design: Any, name: str = "top", **options: Any) -> str:
+        ports = {FAULT_PORT: (board.signal, _ir.PortDirection.Input)}
+        for path, member, value in design.signature.flatten(design):
+            way = _ir.PortDirection.Input if member.flow == wiring.In else _ir.PortDirection.Output
+            ports["__".join(map(str, path))] = (value.as_value() if hasattr(value, "as_value") else value, way)
+        return convert(design, name=name, ports=ports, **options)
+
+    to_verilog = verilog.to_verilog
+
+    def once(design: Any, **options: Any) -> str:
+        test = os.environ.get("PYTEST_CURRENT_TEST", "").split(" (")[0]
+        counts[test] = counts.get(test, -1) + 1
+        key = (test, counts[test])
+        if key not in made:
+            made[key] = to_verilog(design, **options)
+        design._MustUse__used = True
+        return made[key]
+
+    rtlil.convert, verilog.to_verilog = with_fault, once
+    verilog._PASSES = verilog._PASSES.replace("wreduce;", "")  # it trips over registers that only a fault changes
+    from chanzi.flow import module
+    from chanzi.rtl import shared
+
+    ports_of, instance, model_init = module.ports_of, shared.Instance, verilator.Model.__init__
+    module.ports_of = lambda design, **options: {**ports_of(design, **options), FAULT_PORT: FAULT_BITS}
+    shared.Instance = lambda name, **ports: instance(name, **ports, **{f"i_{FAULT_PORT}": board.signal})
+
+    def init(self: Any, *arguments: Any, **options: Any) -> None:
+        model_init(self, *arguments, **options)
+        if FAULT_PORT in self.bits:
+            self.set(FAULT_PORT, board.signal._init)
+
+    verilator.Model.__init__ = init
+    board.forget = counts.clear
+
+
+def _tests(board: Switchboard, number: int, tests: tuple[str, ...], seconds: float, log: Path) -> str:
+    """Return "passed", "failed" or "timed out" of the tests with a fault on."""
     child = os.fork()
     if child == 0:
         os.setpgid(0, 0)
         out = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
         os.dup2(out, 1)
         os.dup2(out, 2)
-        import pytest
-
-        if mutant:
-            sys.meta_path.insert(0, _Finder(mutant))
-        options = ["-x", "-q", "-p", "no:randomly", "-p", "no:cacheprovider", "--hypothesis-seed=0"]
-        status = pytest.main([*options, *tests])
-        os._exit(0 if status in (0, 5) else 1)
+        board.turn(number)
+        board.forget()
+        os._exit(_pytest(tests))
     end = time.monotonic() + seconds
     while time.monotonic() < end:
         done, status = os.waitpid(child, os.WNOHANG)
@@ -253,78 +417,89 @@ def _tests(mutant: Mutant | None, tests: tuple[str, ...], seconds: float, log: P
     return "timed out"
 
 
-def _preload() -> None:
-    """Import what every mutant needs and no mutant changes."""
-    import amaranth.back.rtlil
-    import amaranth.sim
-    import numpy as np
-    from pyosys import libyosys
+def _pytest(tests: Iterable[str]) -> int:
+    import pytest
 
-    import chanzi.conform.generate
-    import chanzi.flow.verilog
-    import chanzi.sim.timing
-
-    if any(name.startswith("chanzi.rtl.") for name in sys.modules):
-        raise SystemExit("a module of chanzi.rtl is loaded before its mutants")
-    del amaranth, np, libyosys, chanzi
+    options = ["-x", "-q", "-p", "no:randomly", "-p", "no:cacheprovider", "--hypothesis-seed=0", "--durations=8"]
+    status = pytest.main([*options, *tests])
+    return 0 if status in (0, 5) else 1
 
 
 def run(arguments: argparse.Namespace) -> None:
-    """Draw the faults and test those that the journal has not yet."""
+    """Draw the faults and test those that the journal has not yet, on their blocks' tests, then on whole chips."""
     journal: Path = arguments.journal
     os.environ["CHANZI_CACHE_DIR"] = str(journal.resolve().with_suffix(".cache"))
     os.environ["CI"] = "1"
     os.chdir(ROOT)
-    known = {entry["mutant"] for entry in _entries(journal)}
-    drawn = [m for m in draw(sorted(TESTS), arguments.count, arguments.seed) if m.block in arguments.blocks]
-    sound: set[tuple[str, ...]] = set()
-    _preload()
-    end = time.monotonic() + arguments.minutes * 60
-    log = journal.resolve().with_suffix(".log")
-    for mutant in drawn:
-        if mutant.name in known or time.monotonic() > end:
-            continue
-        tests = TESTS[mutant.block]
-        if tests not in sound:  # a test that fails anyway would kill every mutant
-            if _tests(None, tests, 900, log) != "passed":
-                raise SystemExit(f"without any fault, {' '.join(tests)} fails: see {log}")
-            sound.add(tests)
-        started, by = time.monotonic(), "block"
-        result = _tests(mutant, tests, arguments.timeout, log)
-        if result == "passed" and not arguments.block_only:
-            by, result = "whole", _tests(mutant, WHOLE, 3 * arguments.timeout, log)
-        entry = {"mutant": mutant.name, "result": result, "by": by, "seconds": round(time.monotonic() - started, 1)}
+    board, log = Switchboard(), journal.resolve().with_suffix(".log")
+    faults: dict[str, list[tuple[int, Mutant]]] = {block: [] for block in TESTS}
+    for number, mutant in enumerate(draw(list(TESTS), round(arguments.count * SPARE), arguments.seed), 1):
+        faults[mutant.block].append((number, mutant))
+    sys.meta_path.insert(0, _Finder(board, faults))
+    _wire(board)
+    end, sound = time.monotonic() + arguments.minutes * 60, set()
+
+    def test(number: int, mutant: Mutant, tests: tuple[str, ...], by: str) -> None:
+        known = {(entry["mutant"], entry["by"]) for entry in _entries(journal)}
+        if (mutant.name, by) in known or time.monotonic() > end:
+            return
+        started = time.monotonic()
+        result = _tests(board, number, tests, arguments.timeout, log)
+        entry = {"mutant": mutant.name, "by": by, "result": result, "seconds": round(time.monotonic() - started, 1)}
         with journal.open("a") as file:
             file.write(json.dumps(entry) + "\n")
-        sys.stdout.write(f"{entry['result']:10} {entry['seconds']:6} {mutant.name}\n")
+        sys.stdout.write(f"{result:10} {by:6} {entry['seconds']:6} {mutant.name}\n")
         sys.stdout.flush()
 
+    def build(tests: tuple[str, ...]) -> None:
+        new = [name for name in tests if name not in sound]
+        if new and _pytest(new):
+            raise SystemExit("a test fails without any fault")
+        sound.update(new)
 
-def _entries(journal: Path) -> list[dict[str, object]]:
+    for i, block in enumerate(arguments.blocks):
+        build(TESTS[block])
+        quota = arguments.count * (i + 1) // len(arguments.blocks) - arguments.count * i // len(arguments.blocks)
+        for number, mutant in [(n, m) for n, m in faults[block] if n in board.reached][:quota]:
+            test(number, mutant, TESTS[block], "block")
+    survived = {entry["mutant"] for entry in _entries(journal) if entry["result"] == "passed"}
+    left = [(n, m) for found in faults.values() for n, m in found if m.name in survived - set(EQUIVALENT)]
+    if left and arguments.whole:
+        build(WHOLE)
+        for number, mutant in left:
+            test(number, mutant, WHOLE, "whole")
+
+
+def _entries(journal: Path) -> list[dict[str, Any]]:
     return [json.loads(line) for line in journal.read_text().splitlines()] if journal.exists() else []
 
 
+KINDS = ("caught by its block's tests", "by random programs", "hangs", "equivalent", "survived")
+
+
 def table(arguments: argparse.Namespace) -> None:
-    """Write the journal as a table in Markdown, and the survivors."""
-    rows: dict[str, dict[str, int]] = {}
-    survivors = []
+    """Write the journal as a page in Markdown: a row for each block, and what survived."""
+    kinds: dict[str, str] = {}
     for entry in _entries(arguments.journal):
-        mutant, result = str(entry["mutant"]), str(entry["result"])
-        kind = {"failed": "killed", "timed out": "timed out", "passed": "survived"}[result]
-        kind = "equivalent" if kind == "survived" and mutant in EQUIVALENT else kind
-        row = rows.setdefault(mutant.split(":")[0], dict.fromkeys(("killed", "timed out", "survived", "equivalent"), 0))
-        row[kind] += 1
-        if kind in ("survived", "equivalent"):
-            survivors.append(f"- `{mutant}`" + (f": {EQUIVALENT[mutant]}" if mutant in EQUIVALENT else ""))
-    out = ["| block | faults | killed | timed out | equivalent | survived |", "|---|--:|--:|--:|--:|--:|"]
-    total = dict.fromkeys(("killed", "timed out", "equivalent", "survived"), 0)
-    for block, row in sorted(rows.items()):
-        out.append(f"| {block} | {sum(row.values())} | " + " | ".join(str(row[key]) for key in total) + " |")
-        total = {key: total[key] + row[key] for key in total}
-    counted = sum(total.values()) - total["equivalent"]
-    out.append(f"| all | {sum(total.values())} | " + " | ".join(map(str, total.values())) + " |")
-    caught = total["killed"] + total["timed out"]
-    out += ["", f"Caught: {caught} of {counted}, {100 * caught / max(1, counted):.1f} %.", "", *sorted(survivors)]
+        name, result = str(entry["mutant"]), str(entry["result"])
+        if result == "passed":
+            kinds.setdefault(name, "equivalent" if name in EQUIVALENT else "survived")
+        else:
+            kinds[name] = "hangs" if result == "timed out" else KINDS[entry["by"] == "whole"]
+    out = [PAGE.format(faults=len(kinds)), f"| block | faults | {' | '.join(KINDS)} |", "|---" + "|--:" * 6 + "|"]
+    for block in [*TESTS, ""]:
+        mine = [kind for name, kind in kinds.items() if block in ("", name.split(":")[0])]
+        if mine:
+            cells = [f"`{block}`" if block else "all", len(mine), *(mine.count(kind) for kind in KINDS)]
+            out.append("| " + " | ".join(map(str, cells)) + " |")
+    every = list(kinds.values())
+    counted = len(every) - every.count("equivalent")
+    caught = counted - every.count("survived")
+    out += ["", f"Caught: {caught} of {counted}, {100 * caught / max(1, counted):.1f} %."]
+    for title, kind in (("Survivors", "survived"), ("Equivalent: no test can tell", "equivalent")):
+        names = sorted(name for name, found in kinds.items() if found == kind)
+        lines = [f"- `{name}`" + (f": {EQUIVALENT[name]}" if name in EQUIVALENT else "") for name in names]
+        out += ["", f"## {title}", "", *(lines or ["None."])]
     sys.stdout.write("\n".join(out) + "\n")
 
 
@@ -333,14 +508,12 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("command", choices=("run", "table"))
     parser.add_argument("--journal", type=Path, default=Path("mutants.jsonl"))
-    parser.add_argument("--blocks", nargs="+", choices=sorted(TESTS), default=sorted(TESTS))
-    parser.add_argument("--count", type=int, default=120)
+    parser.add_argument("--blocks", nargs="+", choices=list(TESTS), default=list(TESTS))
+    parser.add_argument("--count", type=int, default=160)
     parser.add_argument("--seed", type=int, default=1)
-    parser.add_argument(
-        "--timeout", type=float, default=180, help="seconds of the block's tests; thrice for the chip's"
-    )
+    parser.add_argument("--timeout", type=float, default=600, help="seconds of a fault's tests")
     parser.add_argument("--minutes", type=float, default=1e9, help="start no mutant after as many")
-    parser.add_argument("--block-only", action="store_true", help="leave out the tests of whole chips")
+    parser.add_argument("--no-whole", dest="whole", action="store_false", help="leave out the tests of whole chips")
     arguments = parser.parse_args()
     (run if arguments.command == "run" else table)(arguments)
 

