@@ -18,6 +18,7 @@ from chanzi.drive.controller import Driver, Tuning, steer_rad
 from chanzi.drive.messages import PATH_DISTANCES_M, Control
 from chanzi.drive.motion import Motion, advance, seen_from
 from chanzi.drive.planner import Limits, curve_speed_m_s, gap_m, make_plan, nonsense, smooth
+from chanzi.drive.runs import Course, Drive, limits_of
 
 TICK_S = 0.05
 curvatures = st.floats(-0.04, 0.04)
@@ -237,3 +238,12 @@ def test_more_grip_is_the_same_drive_in_less_time(curvature, offset, factor):
             way.append(car.centre)
         ways.append(np.array(way))
     assert np.allclose(*ways, atol=0.15)
+
+
+def test_a_drive_keeps_its_vehicles_own_limits_and_its_pace_is_for_curves():
+    racer = replace(CAR, max_braking_m_s2=200.0)
+    plain = Drive(course=Course(world="carracing"))
+    assert limits_of(plain, racer) == Limits.of(racer)
+    faster = limits_of(replace(plain, pace=1.2), racer)
+    assert faster.lateral_m_s2 == pytest.approx(1.44 * Limits.of(racer).lateral_m_s2)
+    assert replace(faster, lateral_m_s2=0.0) == replace(Limits.of(racer), lateral_m_s2=0.0)

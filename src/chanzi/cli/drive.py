@@ -36,7 +36,7 @@ def drive(
     fps: float | None = None,
     traffic: float | None = None,
     seconds: float | None = None,
-    pace: float = 1.0,
+    pace: float | None = None,
     latency_ms: float | None = None,
     supervised: bool = False,
     fault: str | None = None,
@@ -87,7 +87,8 @@ def drive(
     seconds
         Simulated seconds after which an episode ends.
     pace
-        Times the speed that the network proposes.
+        Times the speed that the network proposes; by default 1, or what the network that ships for the world drives
+        best with.
     latency_ms
         From a frame in the chip's memory to its answer; what the program takes by default.
     supervised
@@ -133,7 +134,7 @@ def drive(
             json=json,
         )
         return 0
-    network = _network(model, float_model)
+    network, own_pace = _network(sim, cameras, model, float_model)
     backends = _backends(backend) or [("truth" if network is None else "chip")]
     base = Drive(
         course=_course(sim, scenario, weather=weather, cameras=cameras, fps=fps, traffic=traffic, seconds=seconds),
@@ -141,7 +142,7 @@ def drive(
         network=network,
         chip=_chip(chip),
         redundant=redundant,
-        pace=pace,
+        pace=own_pace if pace is None else pace,
         chip_s=None if latency_ms is None else latency_ms / 1e3,
         supervised=supervised,
         watch=watch,
@@ -161,12 +162,22 @@ def drive(
     return 0
 
 
-def _network(model: Path | None, float_model: Path | None) -> Network | None:
-    if model is None:
-        return None
-    if not model.is_file():
-        raise DriveError(f"there is no network {model}", hint="check the path")
-    return Network(int8=str(model), floating=None if float_model is None else str(float_model))
+def _network(sim: str, cameras: int, model: Path | None, float_model: Path | None) -> tuple[Network | None, float]:
+    """Return the network that is named, else the one that ships for such a world and rig, and its pace."""
+    if model is not None:
+        if not model.is_file():
+            raise DriveError(f"there is no network {model}", hint="check the path")
+        return Network(int8=str(model), floating=None if float_model is None else str(float_model)), 1.0
+    from chanzi.drive.network import shipped
+    from chanzi.drive.network.export import spec_of
+
+    found = shipped(sim)
+    if found is None or spec_of(found.int8).cameras != cameras:
+        note(
+            f"no network ships for {sim} with {cameras} cameras: --model names one, else the planner is told the truth"
+        )
+        return None, 1.0
+    return Network(int8=str(found.int8), floating=str(found.floating)), found.pace
 
 
 def _chip(chip: str | None) -> Chip:

@@ -17,7 +17,7 @@ from chanzi.drive.controller import Driver
 from chanzi.drive.episode import Answer, CoDriver, Episode, Listener, Parts, run_episode
 from chanzi.drive.episode import Pilot as EpisodePilot
 from chanzi.drive.figures import ChipFigures, chip_figures
-from chanzi.drive.messages import Frame
+from chanzi.drive.messages import Frame, Vehicle
 from chanzi.drive.oracle import Oracle
 from chanzi.drive.planner import Limits
 from chanzi.drive.sensor import Fault, FaultyCamera, ReadNoise, chain
@@ -226,6 +226,12 @@ class Paced:
         return replace(answer, perception=replace(answer.perception, target_speed_m_s=faster))
 
 
+def limits_of(drive: Drive, vehicle: Vehicle) -> Limits:
+    """Return what a vehicle never does in a drive: its own limits, in curves as much faster as the drive's pace."""
+    own = Limits.of(vehicle)
+    return replace(own, lateral_m_s2=own.lateral_m_s2 * drive.pace**2)
+
+
 def make_codriver(drive: Drive) -> CoDriver | None:
     """Return who else may take the wheel."""
     if drive.backend == "expert":
@@ -259,7 +265,7 @@ def drive_seed(
         stages.append(FaultyCamera(drive.fault, seed))
     parts = Parts(
         pilot=make_pilot(drive).pilot if pilot is None else pilot,
-        driver=Driver(world.vehicle, limits=Limits(lateral_m_s2=Limits().lateral_m_s2 * drive.pace**2)),
+        driver=Driver(world.vehicle, limits=limits_of(drive, world.vehicle)),
         delays=drive.delays,
         guard=Watch(world.cameras) if drive.watch else None,
         sensor=chain(stages),
