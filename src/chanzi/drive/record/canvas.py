@@ -48,7 +48,7 @@ class Canvas:
         """Fill a rectangle."""
         x0, y0 = max(round(x), 0), max(round(y), 0)
         part = self.pixels[y0 : max(round(y + height), y0), x0 : max(round(x + width), x0)]
-        part[:] = (part * (1 - alpha) + np.array(colour) * alpha).astype(np.uint8)
+        part[:] = colour if alpha >= 1 else (part * (1 - alpha) + np.array(colour) * alpha).astype(np.uint8)
 
     def face(self, points: Points, colour: Colour, alpha: float = 1.0) -> None:
         """Fill a polygon (N, 2)."""
@@ -69,13 +69,14 @@ class Canvas:
 
         mask = np.zeros(self.pixels.shape[:2], np.uint8)
         cv2.fillPoly(mask, [_fixed(points)], 255, cv2.LINE_AA, _SHIFT)
-        rows = np.flatnonzero(mask.any(axis=1))
+        rows, columns = (np.flatnonzero(mask.any(axis=axis)) for axis in (1, 0))
         if not len(rows):
             return
-        first, last = int(rows[0]), int(rows[-1]) + 1
-        clear = np.linspace(0.2, 0.6, last - first)[:, None] * mask[first:last] / 255
-        part = self.pixels[first:last]
-        part[:] = (part + clear[..., None] * (np.array(colour) - part)).astype(np.uint8)
+        first, last, left, right = int(rows[0]), int(rows[-1]) + 1, int(columns[0]), int(columns[-1]) + 1
+        fade = np.linspace(0.2 / 255, 0.6 / 255, last - first, dtype=np.float32)[:, None]
+        clear = (fade * mask[first:last, left:right])[..., None]
+        part = self.pixels[first:last, left:right]
+        part[:] = (part + clear * (np.array(colour, np.float32) - part)).astype(np.uint8)
 
     def line(self, points: Points, colour: Colour, thickness: int = 1) -> None:
         """Draw a line through points (N, 2)."""

@@ -145,6 +145,7 @@ class HighwayWorld:
         self._done_m = self._driven_m = 0.0
         self._ended = ""
         self._frame: Frame | None = None
+        self._truth: tuple[int, Truth] | None = None
         self._judge()
 
     def _place_ego(self) -> None:
@@ -312,7 +313,12 @@ class HighwayWorld:
         return np.array([c * x + s * y, c * y - s * x, z])
 
     def truth(self) -> Truth:
-        """Return what is so now."""
+        """Return what is so now; worked out once a tick, for several ask."""
+        if self._truth is None or self._truth[0] != self._ticks:
+            self._truth = self._ticks, self._truth_now()
+        return self._truth[1]
+
+    def _truth_now(self) -> Truth:
         x, y, heading = self._pose()
         c, s = math.cos(heading), math.sin(heading)
         path = self._route.point(self._along + np.array(PATH_DISTANCES_M)) - (x, y)
