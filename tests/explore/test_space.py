@@ -87,6 +87,7 @@ def test_newer_nodes_are_faster():
         ({"minimize": ("energy", "energy")}, "one to four different goals"),
         ({"minimize": ("enrgy",)}, "did you mean 'energy'"),
         ({"max_area_mm2": -60}, "--max-area is -60"),
+        ({"max_area_mm2": 900}, "beyond the reticle's 858 mm2"),
         ({"max_power_w": 0}, "--max-power is 0"),
         ({"max_power_w": float("nan")}, "--max-power is nan"),
         ({"min_fps": -1}, "--min-fps is -1"),

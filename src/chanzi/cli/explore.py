@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from chanzi.explore.search import Progress
     from chanzi.explore.workers import Problem, Runner
 
+Quantity = Annotated[str, Parameter(allow_leading_hyphen=True)]
+"""A number with its unit; a negative one is refused with the reason, not taken for an option."""
 _PREFIXES = {"": 1.0, "k": 1e3, "M": 1e6, "G": 1e9}
 _NOTE_SECONDS, _DRAW_SECONDS = 15.0, 1.0
 
@@ -28,13 +30,13 @@ def explore(
     *,
     models: Annotated[str, Parameter(name=["--models", "-m"])] = "digits",
     node: str = "14nm",
-    max_area: str = "",
-    max_power: str = "",
+    max_area: Quantity = "",
+    max_power: Quantity = "",
     min_fps: float = 0.0,
     minimize: str = "energy,cost",
     trials: int = 500,
     volume: str = "1e6",
-    max_clock: str = "",
+    max_clock: Quantity = "",
     set_: Annotated[tuple[str, ...], Parameter(name="--set")] = (),
     versus: tuple[str, ...] = (),
     finalists: int = 6,

@@ -20,7 +20,7 @@ def make_or_buy(
     model: Annotated[str, Parameter(name=["--model", "-m"])] = DEFAULT_MODEL,
     fps: float = 36,
     cameras: int = 8,
-    units: str = "500000/yr",
+    units: Annotated[str, Parameter(allow_leading_hyphen=True)] = "500000/yr",
     years: float = 7,
     versus: str = "orin",
     assumptions: Path | None = None,

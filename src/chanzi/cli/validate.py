@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import Literal
 
-from chanzi.cli.console import note, say_json
+from chanzi.cli.console import note, say, say_json
 from chanzi.errors import CostError
 
 _WORDS = """
@@ -89,4 +89,6 @@ def validate(
         from chanzi.cli.tables import show
 
         show(validation.cases_table(shown), validation.scores_table(found))
+        for line in validation.unanswered(shown):
+            say(f"no model answers {line}")
     return 0 if found.identities_hold else 1

@@ -31,13 +31,14 @@ class Outcome:
 class Score:
     """A split: cases, those inside their tolerance, median of the errors' sizes.
 
-    `speed_cases` are those that the baselines answer too, with the three median errors on exactly those.
+    The median is None where no case was answered. `speed_cases` are those that the baselines answer too, with the three
+    median errors on exactly those.
     """
 
     split: str
     cases: int
     inside: int
-    median_error: float
+    median_error: float | None
     speed_cases: int
     speed_error: float
     constant_error: float
@@ -115,7 +116,7 @@ def _score(split: str, outcomes: list[Outcome]) -> Score:
         split=split,
         cases=len(outcomes),
         inside=sum(o.ok for o in outcomes),
-        median_error=_median(o.error for o in outcomes),
+        median_error=_median(o.error for o in outcomes) if any(o.error is not None for o in outcomes) else None,
         speed_cases=len(speed),
         speed_error=_median(o.error for o in speed),
         constant_error=_median(o.constant_error for o in speed),

@@ -4,6 +4,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from chanzi.cost.area import logic
 from chanzi.cost.tech import known_node
 from chanzi.errors import ExploreError, did_you_mean
 
@@ -56,6 +57,12 @@ class Goals:
         for name, (limit, unit) in limits.items():
             if limit is not None and not (math.isfinite(limit) and limit > 0):
                 raise ExploreError(f"--{name} is {limit:g} {unit}", hint="a positive number")
+        reticle = logic("place")["reticle_mm2"].value
+        if self.max_area_mm2 is not None and self.max_area_mm2 > reticle:
+            raise ExploreError(
+                f"--max-area is {self.max_area_mm2:g} mm2, beyond the reticle's {reticle:g} mm2",
+                hint="no scanner exposes such a die; leave the limit out to have none but the reticle's",
+            )
         if not (math.isfinite(self.min_fps) and self.min_fps >= 0):
             raise ExploreError(f"--min-fps is {self.min_fps:g}", hint="frames a second, 0 for any")
         if not (math.isfinite(self.volume) and 1 <= self.volume <= 1e11):

@@ -7,7 +7,7 @@ file's are.
 import gzip
 import re
 from bisect import bisect_right
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -151,7 +151,7 @@ def parse(text: str, *, name: str = "library") -> Library:
         The text is not Liberty.
     """
     try:
-        top = _group_tree(text)
+        top = group_tree(text)
         found = _library(top, name) if top is not None and top.kind == "library" else None
     except (IndexError, KeyError, ValueError):
         found = None
@@ -161,12 +161,17 @@ def parse(text: str, *, name: str = "library") -> Library:
 
 
 def _library(top: Group, name: str) -> Library:
-    time = _unit(top.text("time_unit", "1ns"), _TIME_NS)
-    load_values = top.values.get("capacitive_load_unit", ["1", "pf"])
-    load = float(load_values[0]) * _LOAD_FF.get(load_values[-1].lower(), 1e3)
+    time, load = units_of(top)
     templates = {t.arguments[0]: t for t in top.all("lu_table_template") if t.arguments}
     found = (_cell(group, templates, time, load) for group in top.all("cell"))
     return Library(name=top.arguments[0] if top.arguments else name, cells={cell.name: cell for cell in found})
+
+
+def units_of(top: Group) -> tuple[float, float]:
+    """Return a library's units of time and capacitance in ns and fF."""
+    time = _unit(top.text("time_unit", "1ns"), _TIME_NS)
+    load_values = top.values.get("capacitive_load_unit", ["1", "pf"])
+    return time, float(load_values[0]) * _LOAD_FF.get(load_values[-1].lower(), 1e3)
 
 
 def _unit(text: str, units: dict[str, float]) -> float:
@@ -174,7 +179,8 @@ def _unit(text: str, units: dict[str, float]) -> float:
     return (float(found[1] or 1) * units.get(found[2].lower(), 1.0)) if found else 1.0
 
 
-def _group_tree(text: str) -> Group | None:
+def group_tree(text: str, wanted: Collection[str] = _WANTED) -> Group | None:
+    """Return the outermost group of a text with those inside it that are `wanted`; None where braces do not match."""
     tokens = _TOKEN.findall(_COMMENT.sub(" ", text).replace("\\\n", " ").replace("\\\r\n", " "))
     stack: list[Group] = []
     at, n = 0, len(tokens)
@@ -197,7 +203,7 @@ def _group_tree(text: str) -> Group | None:
             end = tokens.index(")", at + 2)
             arguments = [t.strip('"') for t in tokens[at + 2 : end] if t != ","]
             if end + 1 < n and tokens[end + 1] == "{":
-                if token not in _WANTED:
+                if token not in wanted:
                     at = _skip(tokens, end + 1)
                     continue
                 group = Group(token, arguments)
@@ -230,7 +236,8 @@ def _numbers(values: list[str]) -> list[float]:
     return [float(part) for value in values for part in value.replace(",", " ").split()]
 
 
-def _table(group: Group, templates: dict[str, Group], time: float, load: float) -> Table | None:
+def table_of(group: Group, templates: dict[str, Group], time: float, load: float, scale: float) -> Table | None:
+    """Return a table over (ns, fF), its values times `scale`; None where it is not whole."""
     template = templates.get(group.arguments[0]) if group.arguments else None
     axes = []
     for i in (1, 2):
@@ -239,7 +246,7 @@ def _table(group: Group, templates: dict[str, Group], time: float, load: float) 
         axes.append((what, [x * (load if "capacitance" in what else time) for x in _numbers(values or [])]))
     if "values" not in group.values:
         return None
-    flat = [time * x for x in _numbers(group.values["values"])]
+    flat = [scale * x for x in _numbers(group.values["values"])]
     (first, rows), (_, columns) = axes
     columns, rows = columns or [0.0], rows or [0.0]
     if len(flat) != len(rows) * len(columns):
@@ -260,7 +267,7 @@ def _cell(group: Group, templates: dict[str, Group], time: float, load: float) -
         for timing in pin.all("timing"):
             tables = {}
             for table in timing.groups:
-                if table.kind in _TABLES and (made := _table(table, templates, time, load)):
+                if table.kind in _TABLES and (made := table_of(table, templates, time, load, time)):
                     tables[table.kind] = made
             for source in timing.text("related_pin").split():
                 found.append(Arc(source, timing.text("timing_sense"), timing.text("timing_type"), tables))

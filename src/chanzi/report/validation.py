@@ -89,7 +89,8 @@ def _score_row(s: Score) -> tuple[str, ...]:
     constant = f"{100 * s.constant_error:.1f} %" if s.speed_cases else ""
     roof = f"{100 * s.roofline_error:.1f} %" if s.speed_cases else ""
     inside = f"{s.inside} of {s.cases} ({100 * s.share:.0f} %)"
-    return s.split, inside, f"{100 * s.median_error:.2f} %", str(s.speed_cases or ""), speed, constant, roof
+    middle = "" if s.median_error is None else f"{100 * s.median_error:.2f} %"
+    return s.split, inside if s.cases else "none", middle, str(s.speed_cases or ""), speed, constant, roof
 
 
 _SCORE_HEADS = (
@@ -111,6 +112,11 @@ def scores_table(found: Validation) -> Table:
     for s in found.scores:
         table.add_row(*_score_row(s))
     return table
+
+
+def unanswered(found: Validation) -> list[str]:
+    """Return a line for each case that no model answers, with the reason."""
+    return [f"{o.case.id}: {o.why}" for o in found.outcomes if o.prediction is None]
 
 
 def to_dict(found: Validation) -> dict[str, Any]:
