@@ -73,18 +73,18 @@ def rows() -> list[Row]:
     """Return the rows, those first that matter most."""
     race = Course(world="highway:racetrack")
     mixed = Course(world="highway:racetrack", options=(("weather", "mixed"), ("variety", 0.5)))
-    kinds: tuple[tuple[Backend, int], ...] = (("ort-int8", 100), ("float", 50), ("chip", 2), ("truth", 10))
+    kinds: tuple[tuple[Backend, int], ...] = (("ort-int8", 100), ("chip", 2), ("float", 50), ("truth", 10))
     found = [
         Row(name="racetrack", course=race, backend="ort-int8", first=UNSEEN, episodes=100),
+        Row(name="racetrack", course=race, backend="chip", first=UNSEEN, episodes=5),
         Row(name="racetrack", course=race, backend="float", first=UNSEEN, episodes=100),
-        Row(name="racetrack", course=race, backend="chip", first=UNSEEN, episodes=10),
         Row(name="racetrack, held out", course=race, backend="ort-int8", first=HELD_OUT, episodes=50),
         Row(name="racetrack, all weathers", course=mixed, backend="ort-int8", first=UNSEEN, episodes=30),
-        Row(name="racetrack", course=race, backend="truth", first=UNSEEN, episodes=30),
+        Row(name="racetrack", course=race, backend="truth", first=UNSEEN, episodes=20),
     ]
     for scenario in ("racetrack-large", "racetrack-oval"):
         course = Course(world=f"highway:{scenario}")
-        found.append(Row(name=scenario, course=course, backend="ort-int8", first=UNSEEN, episodes=20))
+        found.append(Row(name=scenario, course=course, backend="ort-int8", first=UNSEEN, episodes=10))
     racing = Course(world="carracing")
     for backend, episodes in kinds:
         found.append(Row(name="carracing", course=racing, backend=backend, first=UNSEEN, episodes=episodes))

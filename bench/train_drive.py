@@ -55,11 +55,23 @@ class Drives:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Net:
-    """A network that ships: its shape, what it learns from, and how much faster than it proposes it drives."""
+    """A network that ships.
+
+    Parameters
+    ----------
+    spec : NetSpec
+    drives : tuple of Drives
+        What it learns from.
+    pace : float
+        How much faster than it proposes it drives.
+    parent : str
+        The network whose first weights it begins with.
+    """
 
     spec: NetSpec
     drives: tuple[Drives, ...]
     pace: float = 1.0
+    parent: str = ""
 
 
 def highway(scenario: str, weather: str, variety: float, *, expert: int, own: int) -> Drives:
@@ -67,6 +79,22 @@ def highway(scenario: str, weather: str, variety: float, *, expert: int, own: in
     options = {"weather": weather, "variety": variety}
     recipe = Recipe(world=f"highway:{scenario}", options=options, seconds=60.0)
     return Drives(name=f"highway-{scenario}-{weather}", recipe=recipe, expert=expert, own=own)
+
+
+def metadrive(scenario: str, weather: str, *, expert: int) -> Drives:
+    """Return drives on one of MetaDrive's roads, whose lines may not be crossed: the pushes are small."""
+    recipe = Recipe(
+        world=f"metadrive:{scenario}",
+        options={"weather": weather, "variety": 0.3},
+        every_s=0.25,
+        burst_rad=0.06,
+        wander_m=0.35,
+        most_lateral_m=1.6,
+        seconds=70.0,
+    )
+    return Drives(
+        name=f"metadrive-{scenario}-{weather}", recipe=recipe, expert=expert, own=expert, lesson=Lesson(far_m=1.0)
+    )
 
 
 NETS = {
@@ -77,6 +105,17 @@ NETS = {
             highway("racetrack", "mixed", 0.6, expert=4, own=8),
             highway("racetrack-large", "mixed", 0.4, expert=8, own=6),
             highway("racetrack-oval", "mixed", 0.4, expert=6, own=4),
+        ),
+    ),
+    "metadrive": Net(
+        spec=NetSpec(),
+        parent="highway",
+        drives=(
+            metadrive("curve", "clear", expert=8),
+            metadrive("intersection", "clear", expert=8),
+            metadrive("mixed", "mixed", expert=8),
+            metadrive("roundabout", "clear", expert=5),
+            metadrive("straight", "mixed", expert=3),
         ),
     ),
     "carracing": Net(
@@ -143,6 +182,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("folder", type=Path)
     parser.add_argument("--net", choices=NETS, default="highway")
+    parser.add_argument("--parent", type=Path, help="checkpoint.npz to begin with, where the network has a parent")
     parser.add_argument("--rounds", type=int, default=len(ROUNDS) - 1)
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--write", action="store_true")
@@ -154,7 +194,9 @@ def main() -> None:
     world.close()
     shards: list[Path] = []
     int8: Path | None = None
-    parent: Path | None = None
+    parent: Path | None = args.parent
+    if bool(net.parent) != (parent is not None):
+        parser.error(f"{args.net} begins with {net.parent or 'nothing'}: --parent")
     told = []
     for round_, training in enumerate(ROUNDS[: args.rounds + 1]):
         shards += gather(args.folder, net.drives, round_, int8)
@@ -178,9 +220,10 @@ def write(out: Path, name: str, told: list[dict[str, object]]) -> None:
     DATA.mkdir(parents=True, exist_ok=True)
     (DATA / f"{name}.onnx").write_bytes((out / NETWORK).read_bytes())
     (DATA / f"{name}-int8.onnx").write_bytes((out / INT8).read_bytes())
+    begin = f" --parent {NETS[name].parent.upper()}/checkpoint.npz" if NETS[name].parent else ""
     rounds = f" --rounds {len(told) - 1}" if len(told) < len(ROUNDS) else ""
     made = {
-        "command": f"python bench/train_drive.py FOLDER --net {name}{rounds} --write",
+        "command": f"python bench/train_drive.py FOLDER --net {name}{begin}{rounds} --write",
         "pace": NETS[name].pace,
         "first_seed": FIRST_SEED,
         "drives": [asdict(kind) for kind in NETS[name].drives],

@@ -1,6 +1,8 @@
 """The networks that ship: whole, small enough, and on the chip what they are in ONNX Runtime."""
 
+import contextlib
 import json
+import warnings
 
 import numpy as np
 import pytest
@@ -11,6 +13,11 @@ from chanzi.drive.network.files import DATA
 from chanzi.drive.network.spec import IMAGES, STATE, perception, state
 from chanzi.drive.pilot import Pilot, same
 from chanzi.drive.planner import nonsense
+from chanzi.drive.world.registry import known_worlds, make_world
+
+with contextlib.suppress(ModuleNotFoundError), warnings.catch_warnings():
+    warnings.simplefilter("ignore")
+    import Box2D  # noqa: F401 - its import warns, and where tests make warnings errors that ends the process
 
 WORLDS = sorted(path.stem for path in DATA.glob("*.json"))
 
@@ -35,10 +42,11 @@ def test_it_is_small_and_says_how_it_was_made(world):
 
 @pytest.mark.parametrize("world", WORLDS)
 def test_the_chip_sees_in_pictures_what_onnx_runtime_sees(world):
-    world_module = pytest.importorskip("chanzi.drive.world.registry")
     files = shipped(world)
     chip, judge = Pilot(files.int8), Pilot(files.int8, backend="ort-int8")
-    sim = world_module.make_world(world)
+    if world not in {known.name for known in known_worlds() if known.ready}:
+        pytest.skip(f"{world} is not installed")
+    sim = make_world(world)
     try:
         pictures = []
         for seed in (11, 12):
