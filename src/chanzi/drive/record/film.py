@@ -70,9 +70,7 @@ def credits_of(drive: Drive, world: World, figures: ChipFigures | None) -> Credi
     title = f"{world.name}   {who} drives"
     if figures is None:
         return Credits(title=title, chip="no chip")
-    frame = (
-        f"{1e3 * figures.chip_s:.3g} ms a frame" if figures.chip_s >= 1e-4 else f"{1e6 * figures.chip_s:.3g} µs a frame"
-    )
+    frame = f"{1e3 * figures.chip_s:.3g} ms a frame"  # Pillow's own letters have no µ
     pair = "two " if drive.redundant else ""
     return Credits(title=title, chip=f"{pair}{figures.chip.name} at {figures.chip.clock_hz / 1e6:g} MHz, {frame}")
 
