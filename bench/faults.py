@@ -250,9 +250,9 @@ a frame every 0.1 s, traffic as it comes.
 
 A camera fails at a moment between 2 and 8 s of a lap, drawn from the seed, and stays failed; {len(SEEDS)} seeds.
 *Noticed at* counts frames: 1 is the first that was spoilt. *Alarm* is when the car decides to stop, *stands* when it
-stands, both since the fault began; three wrong frames are an alarm at this rate ([the watch](../drive.md)). *In its lane*: it
-stands, and no wheel is outside. *No watch*: drives with the same fault and nobody looking at the pictures that ended in
-a collision or off the road within {AFTER_S:g} s. Figures are medians, with the smallest and largest in brackets. Of
+stands, both since the fault began; three wrong frames are an alarm at this rate ([the watch](../drive.md)). *In lane*:
+it stands, and no wheel is outside. *No watch*: drives with the same fault and nobody looking at the pictures that ended
+in a collision or off the road within {AFTER_S:g} s. Figures are medians, with the smallest and largest in brackets. Of
 {frames:,} frames before the faults, {early} were called wrong.
 
 {camera_table(lines)}
