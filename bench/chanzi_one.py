@@ -315,7 +315,8 @@ WHY = """
    *slower* chip.
 2. **It feeds what the others wait for.** Networks with depthwise convolutions wait for the vector unit and for the
    scratchpad's ports more than for the array. Three times 128 lanes of 5 taps, and ports twice as wide as the array,
-   cost 13 mm² more than one such unit of the old size; putting either back costs more speed than anything else below.
+   with their feeders and epilogue, cost 9 mm² more than those of the old chip; with either put back, a sixth of the
+   speed is gone.
 3. **It pays for that with memory.** 27 MB in large banks take 14 mm² less than 32 MB in small ones.
 4. **More cells, used better, may run slower, and there the joules are saved.** At 1.43 GHz a supply of 0.62 V does, not
    0.8 V, and switching energy goes with the square: three fifths. At one clock and voltage chanzi-one has twice the
