@@ -234,8 +234,8 @@ def equality(journal: Journal) -> Iterator[str]:
         if both:
             equal = sum(ours[seed] == judge[seed] for seed in both)
             yield (
-                f"{row.name}: {len(both)} episodes driven by both backends, {equal} of them the same control for"
-                " control and metre for metre."
+                f"{row.name}: episodes driven by both backends: {len(both)}; the same control for control and metre for"
+                f" metre: {equal}."
             )
 
 
@@ -248,7 +248,10 @@ of 96x96 at 25), traffic as each world has it. Intervals are 95 % (Wilson's for 
 
 {table}
 
-*truth*: the same planner and controller told what is so, in place of a network: what is left to win.
+Networks were trained on seeds from 100,000 on, and tried on a few from 1,000 on; nothing was chosen by a seed of this
+table. Those of *held out* were named before the first network was trained and are run once. *truth*: the same planner
+and controller told what is so, in place of a network: what is left to win. An episode of CarRacing arrives with its
+lap done within 20 s; on its longest tracks no car of ours does.
 
 ## The chip says what ONNX Runtime says
 
