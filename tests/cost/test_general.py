@@ -74,3 +74,11 @@ def test_what_is_missing_is_named(predicted, inputs, words):
 def test_general_answers_come_after_those_of_one_chip():
     assert PREDICTORS[-len(GENERAL) :] == GENERAL
     assert all(not who for who, _, _ in GENERAL)
+
+
+def test_a_node_may_be_written_in_several_ways():
+    asked = {"macs": 512, "conv_buffer_KB": 256}
+    areas = [ask("area", chip="nvdla", **asked, **node) for node in ({"node": 28}, {"node": "28nm"}, {"node_nm": 28.0})]
+    assert areas[0] == areas[1] == areas[2]
+    with pytest.raises(CostError, match="'far' is no number"):
+        ask("area", chip="nvdla", **asked, node="far")

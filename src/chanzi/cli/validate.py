@@ -28,8 +28,22 @@ How far the scores may be trusted:
 
 Two baselines answer the cases of speed: peak times one constant utilization, and the plain roofline.
 
-Made by `chanzi validate --markdown docs/results/validate.md`; cases of your own in TOML or JSON: `--cases FILE`, with
-the fields id, chip, inputs, predict, expected, unit, tolerance_percent, kind, basis, split.
+Made by `chanzi validate --markdown docs/results/validate.md`. Cases of your own: `--cases FILE`, TOML or JSON (a
+list, or an object with a list `validation_cases`):
+
+```toml
+[[case]]
+id = "MY1"
+chip = "nvdla"
+predict = "area" # words as in the column "what" below; a case that no model answers is listed with the reason
+inputs = { macs = 512, conv_buffer_KB = 256, node = 28 }
+expected = 2.3 # or [low, high]; with "lower bound" or "upper bound" in the unit, met on that side
+unit = "mm2"
+tolerance_percent = 25
+kind = "model" # in your words, as is basis
+basis = "NVDLA's table"
+split = "test" # or identity, or calibrate
+```
 """
 
 

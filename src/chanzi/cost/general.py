@@ -35,8 +35,16 @@ def only(value: float, model: str) -> Prediction:
 
 
 def node_of(question: Question) -> int:
-    """Return the node of a question. Raises `CostError` where it is unknown."""
-    return known_node(question.number("node"))
+    """Return the node of a question: `node` or `node_nm`, 14 or "14nm". Raises `CostError` where it is unknown."""
+    name = "node" if "node" in question.inputs else "node_nm"
+    if name not in question.inputs:
+        return known_node(question.number("node"))
+    try:
+        return known_node(float(question.text(name).lower().removesuffix("nm")))
+    except ValueError:
+        raise CostError(
+            f"input '{name}' = {question.text(name)!r} is no number", hint="a node is 14, or 14nm"
+        ) from None
 
 
 def _buffer_bytes(q: Question) -> float:
