@@ -347,8 +347,9 @@ LIMITS = """
 - Joules per event are lower in the model than [at gate level](energy.md), areas are [within 15 %](area.md) of
   synthesis for blocks of small chips, leakage is an estimate. All of it is the same on both sides, which is why ratios
   are given.
-- 2,500 chips in a space narrowed by a wider search, one seed: there may be better ones. The trial was chosen after it
-  was compiled for and simulated, among the {candidates} most promising of the front.
+- 2,500 chips in a space narrowed by a wider search, stopped and gone on twice, so that the same command will try
+  others: there may be better ones. The trial was chosen after it was compiled for and simulated, among the
+  {candidates} most promising of the front.
 """
 
 RTL = """

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from chanzi.chip import load_chip, presets
 from chanzi.chip.chip import Chip, Core, Dram, Scratchpad
 from chanzi.cost.area import Range, area_of, channels, check_reticle, level_mm2, logic, macro_mm2, placed_mm2
-from chanzi.cost.tech import at_node, node_names
+from chanzi.cost.tech import at_node, node_names, supply_for_clock
 from chanzi.errors import CostError
 
 NODES = sorted(node_names())
@@ -95,3 +95,12 @@ def test_every_preset_has_an_area(name):
     area = area_of(load_chip(name))
     check_reticle(area)
     assert area.unique_gates > 1e5
+
+
+def test_chanzi_one_keeps_to_the_area_and_voltage_that_its_page_claims():
+    one, old = load_chip("chanzi-one"), replace(load_chip("tesla-fsd-hw3"), cores=1)
+    old = replace(old, core=replace(old.core, code_instructions=one.core.code_instructions))
+    assert area_of(one).die.value < area_of(old).die.value
+    assert one.cores * area_of(one).core.value < area_of(old).core.value
+    assert one.volt is not None
+    assert one.volt == pytest.approx(supply_for_clock(14, one.clock_hz / 2e9).volt, abs=0.001)
