@@ -47,7 +47,7 @@ ROOT = Path(__file__).parents[1]
 PAGE = ROOT / "docs" / "results" / "faults.md"
 JOURNAL = ROOT / "build" / "faults.jsonl"
 WORLD, CHIP = "highway:racetrack", "chanzi-16"
-LAPS, FLIPS, FOLLOW, LAP_S = (7000, 7001), 5040, 480, 60.0
+LAPS, FLIPS, FOLLOW, LAP_S = (7000, 7001, 7002, 7003), 2520, 150, 60.0
 KINDS: tuple[Kind, ...] = (
     "black", "white", "covered", "noise", "frozen", "torn", "late", "wrong-size", "missing",
 )  # fmt: skip
@@ -66,6 +66,8 @@ class Journal:
         path.parent.mkdir(parents=True, exist_ok=True)
         lines = [json.loads(text) for text in path.read_text("utf-8").splitlines()] if path.is_file() else []
         if not lines or lines[0] != {"head": head}:
+            if lines:
+                path.replace(path.with_suffix(".old.jsonl"))
             path.write_text(json.dumps({"head": head}) + "\n", "utf-8")
             lines = lines[:0]
         self.lines: list[Line] = lines[1:]
@@ -126,6 +128,10 @@ def bits(network: Path, journal: Journal, flips: int, follow: int) -> None:
         print(
             f"lap {lap}: {episode.ended}, {len(records)} frames, {episode.lateral_most_m:.2f} m off at most", flush=True
         )
+        journal.add(
+            {"lap": lap, "begun": follow, "ended": episode.ended, "frames": len(records),
+             "worst_m": round(episode.lateral_most_m, 2)}
+        )  # fmt: skip
         chips.check(next(iter(records.values())).inputs)
         rng = np.random.default_rng(lap)
         plan: dict[int, list[tuple[int, Any]]] = defaultdict(list)
@@ -138,11 +144,7 @@ def bits(network: Path, journal: Journal, flips: int, follow: int) -> None:
             journal.add({"lap": lap, **line})
 
         hit_drive(world, lap, LAP_S, HitPilot(chips, records, plan, sink, here, follow=follow))
-        spent = sum(os.times()[:4]) - began
-        journal.add(
-            {"lap": lap, "lap_s": round(spent), "followed": follow, "ended": episode.ended, "frames": len(records),
-             "worst_m": round(episode.lateral_most_m, 2)}
-        )  # fmt: skip
+        journal.add({"lap": lap, "followed": follow, "lap_s": round(sum(os.times()[:4]) - began)})
 
 
 def median(values: list[float]) -> str:
@@ -227,8 +229,8 @@ def follow_lines(lines: list[Line]) -> str:
 
 def page(digest: str, lines: list[Line]) -> str:
     """Return the page."""
-    laps = list({one["lap"]: one for one in lines if "lap_s" in one}.values())
-    followed = {one["lap"]: one["followed"] for one in laps}
+    laps = list({one["lap"]: one for one in lines if "begun" in one}.values())
+    followed = {one["lap"]: one["begun"] for one in laps}
     flips = [{**one, "driven": one["flip"] < followed.get(one["lap"], 0)} for one in flips_of(lines)]
     driven = [one for one in flips if one["driven"]]
     harmful = [one for one in driven if one["one"] == "harmful"]
@@ -239,7 +241,7 @@ def page(digest: str, lines: list[Line]) -> str:
     frames = sum(round(one["begin_s"] * 10) for one in lines if "kind" in one and one["watch"])
     ends = Counter(one["ended"] for one in laps)
     total = sum(one["frames"] for one in laps)
-    spent = sum(one["lap_s"] for one in lines if "lap_s" in one) / 60
+    spent = sum(one.get("lap_s", 0) for one in lines) / 60
     end_words = ", ".join(f"{n} {word}" for word, n in ends.items())
     return f"""# What faults do
 

@@ -158,6 +158,8 @@ def drive(
         _compare(what, range(seed, seed + episodes), jobs, folder if files else None, json)
         return 0
     found, eyes = drive_and_write(base, seed, episodes, jobs, folder if files else None, film=video)
+    if network is None and backend is None:
+        note(f"no network ships for {sim} with {cameras} cameras, so the planner was told the truth; --model names one")
     _show(base, eyes, found, json)
     return 0
 
@@ -173,9 +175,6 @@ def _network(sim: str, cameras: int, model: Path | None, float_model: Path | Non
 
     found = shipped(sim)
     if found is None or spec_of(found.int8).cameras != cameras:
-        note(
-            f"no network ships for {sim} with {cameras} cameras: --model names one, else the planner is told the truth"
-        )
         return None, 1.0
     return Network(int8=str(found.int8), floating=str(found.floating)), found.pace
 
@@ -276,6 +275,7 @@ def _compare(what: list[Variant], seeds: range, jobs: int, folder: Path | None, 
         return
     from chanzi.cli.tables import show
 
-    show(report.sweep_table(f"{len(seeds)} episodes each in {what[0].drive.course.world}", found))
+    count = "one episode" if len(seeds) == 1 else f"{len(seeds)} episodes"
+    show(report.sweep_table(f"{count} each in {what[0].drive.course.world}", found))
     for line in lines:
         say(line)

@@ -30,9 +30,11 @@ class ChipFigures:
     reload_s : float
         To load program and weights anew: into DRAM at the DRAM's pace, then setup.
     joules : float or None
-        Of a frame, DRAM included; None where the chip's node is not among the known ones.
+        Of a frame, DRAM included; None where the chip's node is not among the known ones, or its time is not its own.
     idle_w : float or None
         Leakage, which is spent between frames, too.
+    chips : int
+        How many of them run every frame; times and energies are those of one.
     """
 
     chip: Chip
@@ -42,6 +44,7 @@ class ChipFigures:
     reload_s: float
     joules: float | None
     idle_w: float | None
+    chips: int = 1
 
     @property
     def frames_per_s(self) -> float:
@@ -49,11 +52,11 @@ class ChipFigures:
         return 1 / self.busy_s
 
     def watts(self, frames_per_s: float) -> float | None:
-        """Return the mean power at a rate of frames, its clock resting in between."""
+        """Return the mean power of all chips at a rate of frames, their clocks resting in between."""
         if self.joules is None or self.idle_w is None:
             return None
         rate = min(frames_per_s, self.frames_per_s)
-        return rate * self.joules + self.idle_w * max(1 - rate * self.busy_s, 0.0)
+        return self.chips * (rate * self.joules + self.idle_w * max(1 - rate * self.busy_s, 0.0))
 
 
 def chip_figures(model: CompiledModel, timing: ModelTiming) -> ChipFigures:

@@ -154,10 +154,12 @@ def figures_of(drive: Drive) -> ChipFigures | None:
     """Return what the chip does with the network in a drive, or None where there is none."""
     if drive.network is None or drive.backend == "expert":
         return None
-    figures = _figures(drive.network.int8, drive.chip)
+    figures = replace(_figures(drive.network.int8, drive.chip), chips=2 if drive.redundant else 1)
     if drive.chip_s is None:
         return figures
-    return replace(figures, chip_s=drive.chip_s, busy_s=drive.chip_s if drive.busy_s is None else drive.busy_s)
+    busy_s = drive.chip_s if drive.busy_s is None else drive.busy_s
+    # what a chip would spend that takes so long is not known
+    return replace(figures, chip_s=drive.chip_s, busy_s=busy_s, joules=None, idle_w=None)
 
 
 _told: dict[tuple[str, int, str], ChipFigures] = {}

@@ -52,13 +52,13 @@ def drive_table(title: str, found: Tally, chip: ChipFigures | None = None) -> Ta
 
 def _chip_rows(chip: ChipFigures, found: Tally) -> list[tuple[str, str]]:
     rows = [
-        ("chip", f"{chip.chip.name}, {chip.chip.clock_hz / 1e6:g} MHz"),
+        ("chip", f"{f'{chip.chips} x ' if chip.chips > 1 else ''}{chip.chip.name}, {chip.chip.clock_hz / 1e6:g} MHz"),
         ("a frame on the chip", f"{chip.cycles:,} cycles, {seconds(chip.chip_s)}"),
         ("frames/s it could take", rate(chip.frames_per_s)),
     ]
     watts = chip.watts(used_per_s(found))
     if watts is not None and chip.joules is not None:
-        rows += [("joules a frame", f"{chip.joules:.3g}"), ("watts while driving", f"{watts:.3g}")]
+        rows += [("joules a frame", f"{chip.chips * chip.joules:.3g}"), ("watts while driving", f"{watts:.3g}")]
     return rows
 
 
@@ -72,12 +72,13 @@ def chip_json(chip: ChipFigures, found: Tally) -> dict[str, Any]:
     """Return what the chip does as JSON takes it."""
     return {
         "name": chip.chip.name,
+        "chips": chip.chips,
         "clock_hz": chip.chip.clock_hz,
         "peak_tops": chip.chip.peak_tops,
         "cycles": chip.cycles,
         "frame_s": chip.chip_s,
         "frames_per_s": chip.frames_per_s,
-        "joules_a_frame": chip.joules,
+        "joules_a_frame": None if chip.joules is None else chip.chips * chip.joules,
         "watts": chip.watts(used_per_s(found)),
     }
 
