@@ -2,7 +2,9 @@
 
 import pytest
 
+from chanzi.cli.app import make_app
 from chanzi.cli.explore import networks_of, quantity
+from chanzi.cli.guard import guarded
 from chanzi.errors import ChanziError, ExploreError
 
 
@@ -52,3 +54,21 @@ def test_files_of_networks_that_make_no_sense_are_refused(text, tmp_path):
     path.write_text(text, "utf-8")
     with pytest.raises(ExploreError):
         networks_of(str(path))
+
+
+@pytest.mark.parametrize(
+    ("words", "why"),
+    [
+        (("explore", "--max-area", "-5mm2"), "--max-area is -5 mm2"),
+        (("explore", "--max-area", "2000mm2"), "beyond the reticle's"),
+        (("explore", "--max-power", "-3W"), "--max-power is -3 W"),
+        (("explore", "--max-clock", "-1GHz"), "--max-clock is -1e+09 Hz"),
+        (("explore", "--volume", "0"), "a volume of 0 chips"),
+        (("explore", "--node", "15nm"), "no process node of 15 nm"),
+        (("make-or-buy", "--chip", "chanzi-8", "--units", "-5/yr"), "-5 cars a year"),
+    ],
+)
+def test_nonsense_is_refused_with_the_reason(words, why, capsys):
+    pytest.importorskip("optuna")
+    assert guarded(make_app(), list(words)) == 2
+    assert why in capsys.readouterr().err
