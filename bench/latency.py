@@ -137,8 +137,10 @@ def points(lines: list[Line], pace: float) -> list[Point]:
 
 
 def edge(found: list[Point]) -> Point | None:
-    """Return the slowest chip that drives as the fastest does: `chanzi.drive.sweep.edges`."""
+    """Return the slowest chip that drives as the fastest does, by the rule of `edges`; None where that is unsafe."""
     good = None
+    if found[0].unsafe:
+        return None
     for one in found:
         kept = one.completion.value >= found[0].completion.value - SAME_COMPLETION
         if one.unsafe > found[0].unsafe or not kept:
@@ -182,13 +184,19 @@ def page(lines: list[Line]) -> str:
     for pace, mine in found.items():
         speed = mine[0].speed_m_s
         parts.append(f"### {speed:.1f} m/s (pace {pace:g})\n\n{table(mine)}")
-        good, bad = edge(mine), next((p for p in mine if p.unsafe > mine[0].unsafe), None)
-        if good is not None:
-            best[pace] = good
-        safe = "nothing drives" if good is None else f"drives until {1e3 * good.chip_s:.0f} ms a frame"
+        good, bad = edge(mine), next((p for p in mine if p.unsafe), None)
+        if good is None:
+            said.append(
+                f"- {speed:.1f} m/s: no chip helps; the fastest is unsafe, too ({mine[0].unsafe} of {mine[0].drives})."
+            )
+            continue
+        best[pace] = good
+        after = next((p for p in mine if p.chip_s > good.chip_s), None)
+        worse = (
+            "" if after is None else f"; at {1e3 * after.chip_s:.0f} ms it does {after.completion.value:.0%} of the lap"
+        )
         hurt = "is nowhere unsafe" if bad is None else f"is unsafe from {1e3 * bad.chip_s:.0f} ms"
-        share = "" if bad is None else f" ({bad.unsafe} of {bad.drives})"
-        said.append(f"- {speed:.1f} m/s: {safe}; {hurt}{share}.")
+        said.append(f"- {speed:.1f} m/s: drives until {1e3 * good.chip_s:.0f} ms a frame{worse}; {hurt}.")
     rows = ["| chip | clock, MHz | cycles | frame, ms |" + "".join(
         f" at {found[p][0].speed_m_s:.1f} m/s could be slower by |" for p in best
     )]  # fmt: skip
