@@ -34,6 +34,7 @@ CLOCKS_HZ = {
 FIRST_SEED, SEEDS = 7300, 3
 LIMIT_S = 60.0
 """A lap at the network's own speed takes 43 s."""
+HALF_LANE_M = 2.5
 COLOURS = ("#3f8efc", "#2a9d5c", "#d1495b")
 Line = dict[str, Any]
 
@@ -127,7 +128,7 @@ def points(lines: list[Line], pace: float) -> list[Point]:
                 speed_m_s=sum(one["metres"] for one in mine) / sum(one["time_s"] for one in mine),
                 used=sum(one["used"] for one in mine) / sum(one["time_s"] for one in mine),
                 completion=bootstrap_mean([one["progress"] for one in mine]),
-                unsafe=sum(one["ended"] in ("crash", "off road") for one in mine),
+                unsafe=sum(one["ended"] in ("crash", "off road") or one["astray_m"] > HALF_LANE_M for one in mine),
                 stopped=sum(one["stops"] > 0 for one in mine),
                 astray_m=max(one["astray_m"] for one in mine),
                 drives=len(mine),
@@ -137,7 +138,7 @@ def points(lines: list[Line], pace: float) -> list[Point]:
 
 
 def edge(found: list[Point]) -> Point | None:
-    """Return the slowest chip that drives as the fastest does, by the rule of `edges`; None where that is unsafe."""
+    """Return the slowest chip that drives as the fastest does; None where that is unsafe."""
     good = None
     if found[0].unsafe:
         return None
@@ -186,15 +187,14 @@ def page(lines: list[Line]) -> str:
         parts.append(f"### {speed:.1f} m/s (pace {pace:g})\n\n{table(mine)}")
         good, bad = edge(mine), next((p for p in mine if p.unsafe), None)
         if good is None:
-            said.append(
-                f"- {speed:.1f} m/s: no chip helps; the fastest is unsafe, too ({mine[0].unsafe} of {mine[0].drives})."
-            )
+            hurt = f"{mine[0].unsafe} of {mine[0].drives}"
+            said.append(f"- {speed:.1f} m/s: no chip helps; with the fastest it is unsafe, too ({hurt}).")
             continue
         best[pace] = good
         after = next((p for p in mine if p.chip_s > good.chip_s), None)
-        worse = (
-            "" if after is None else f"; at {1e3 * after.chip_s:.0f} ms it does {after.completion.value:.0%} of the lap"
-        )
+        worse = ""
+        if after is not None and not after.unsafe:
+            worse = f"; at {1e3 * after.chip_s:.0f} ms it does {after.completion.value:.0%} of the lap in the time"
         hurt = "is nowhere unsafe" if bad is None else f"is unsafe from {1e3 * bad.chip_s:.0f} ms"
         said.append(f"- {speed:.1f} m/s: drives until {1e3 * good.chip_s:.0f} ms a frame{worse}; {hurt}.")
     rows = ["| chip | clock, MHz | cycles | frame, ms |" + "".join(
@@ -221,12 +221,15 @@ chanzi drive --chip {CHIP} --backend ort-int8 --traffic 0 --seed {FIRST_SEED} -n
 
 {nl.join(said)}
 
-*Unsafe* is a collision or the road left, *stopped* a stop for safety, *astray* the most off the lane's centre, *to
-steering* the time from light to steering. *Drives* means: as safe as with the fastest chip, and within two points of
-its share of the lap. Sensor, link and planner take 20 ms in every row. The controller takes a plan older than 0.6 s for
-a failure and brakes until the next one comes; a plan grows nearly twice as old as a frame takes, so that a chip that is
-too slow by far crawls instead of crashing. The controller reckons with how the car has moved since the picture was
-taken, so that it is not the lag itself that decides but how far ahead the picture shows.
+*Unsafe* is a collision, the road left, or the car's middle in another lane (more than {HALF_LANE_M} m *astray* from its
+own lane's centre; from 1.5 m on a wheel is over the line). *Stopped*: it braked for safety. *To steering*: the time
+from light to steering. *Drives*: it is not unsafe, and does within two points as much of the lap as with the fastest
+chip.
+
+Sensor, link and planner take 20 ms in every row. The controller takes a plan older than 0.6 s for a failure and brakes
+until the next one comes; a plan grows nearly twice as old as a frame takes, so that a chip that is too slow by far
+crawls instead of crashing. The controller reckons with how the car has moved since the picture was taken, so that it is
+not the lag itself that decides but how far ahead the picture shows.
 
 ## The presets
 
@@ -262,14 +265,14 @@ def draw(lines: list[Line], target: Path) -> None:
         axes.plot([a for a, _ in bad], [b for _, b in bad], "x", ms=11, mew=2, color=colour)
     for name, _, chip_s, _ in chips():
         axes.axvline(1e3 * chip_s, color="#8a929e", lw=0.8, ls=":")
-        axes.text(1e3 * chip_s * 1.06, 4, name, rotation=90, fontsize=8, color="#66707f")
+        axes.text(1e3 * chip_s * 1.06, 40, name, rotation=90, fontsize=8, color="#66707f")
     axes.plot([], [], "x", color="#66707f", ms=9, mew=2, label="some unsafe")
     axes.set_xscale("log")
     axes.set_xlabel("a frame on the chip, ms")
     axes.set_ylabel("of the lap, %")
     axes.set_ylim(0, 104)
     axes.grid(alpha=0.3)
-    axes.legend(loc="center left", bbox_to_anchor=(0.3, 0.4))
+    axes.legend(loc="center left", bbox_to_anchor=(0.27, 0.72))
     figure.tight_layout()
     figure.savefig(target, metadata={"Date": None})
 
