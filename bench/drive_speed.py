@@ -2,7 +2,7 @@
 
     python bench/drive_speed.py            measure and print
     python bench/drive_speed.py --write    also rewrite docs/results/drive-speed.md
-    python bench/drive_speed.py --seconds 4
+    python bench/drive_speed.py --seconds 4 --frames 30
 
 Needs the extras [metadrive] and [train]. Processor time is what a frame costs, all threads and children added; wall
 time is this machine's with whatever else runs on it. `bench/worlds.py` has worlds in more sizes.
@@ -21,7 +21,7 @@ from typing import Any
 os.environ.setdefault("CHANZI_THREADS", "1")
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
-from worlds import measure
+import worlds as bench_worlds
 
 from chanzi.chip import load_chip
 from chanzi.drive.episode import Listener, Moment
@@ -88,7 +88,7 @@ def worlds() -> list[str]:
     for name in WORLDS:
         cells = []
         for cameras in CAMERAS if name != "carracing" else (0, 1):
-            rate, cost = measure(name, cameras, 160, 80) if name != "carracing" else racing(cameras)
+            rate, cost = bench_worlds.measure(name, cameras, 160, 80) if name != "carracing" else racing(cameras)
             cells.append(f"{rate:.0f} ({cost:.1f} ms)")
         rows.append(f"| {name} | {' | '.join(cells + [''] * (4 - len(cells)))} |")
         print(rows[-1], flush=True)
@@ -181,8 +181,10 @@ def main() -> None:
     """Measure, print, write."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--seconds", type=float, default=12.0)
+    parser.add_argument("--frames", type=int, default=60, help="of each world and rig")
     parser.add_argument("--write", action="store_true")
     given = parser.parse_args()
+    bench_worlds.EPISODES, bench_worlds.FRAMES = 1, given.frames
     loop, keeper = loops(given.seconds)
     taught = training(keeper)
     seen = worlds()
@@ -195,7 +197,8 @@ it, too, grows when caches are shared. A frame is 0.1 s of driving (0.04 s in Ca
 
 ## Worlds
 
-Frames a second, and processor time of a frame, with the expert driving ([more sizes](../worlds.md)).
+Frames a second, and processor time of a frame, with the expert driving, {given.frames} frames each; `bench/worlds.py`
+measures more sizes.
 
 {nl.join(seen)}
 

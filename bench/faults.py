@@ -218,10 +218,10 @@ def follow_lines(lines: list[Line]) -> str:
     bad = sum(one["one"] == "harmful" for one in pairs)
     stood = Counter("harmful" if one["one"] == "harmful" else one["ended"] or "drove on" for one in stops)
     return (
-        f"Two chips differed at {len(pairs)} different frames; each of these drives was followed with both chips loaded"
-        f" anew and the answer late by that: {bad} harmful, at most"
+        f"Where two chips differ, both are loaded anew and the answer is late by that; so it was at {len(pairs)} frames"
+        f" of drives that were driven on:\n{bad} harmful, at most"
         f" {max((one['worst_m'] for one in pairs), default=0):.2f} m off the lane's centre. One chip stopped at"
-        f" {len(stops)} different frames; each was followed: "
+        f" {len(stops)} frames of such drives: "
         + (", ".join(f"{word} {n}" for word, n in stood.items()) or "none")
         + "."
     )
@@ -241,6 +241,9 @@ def page(digest: str, lines: list[Line]) -> str:
     frames = sum(round(one["begin_s"] * 10) for one in lines if "kind" in one and one["watch"])
     ends = Counter(one["ended"] for one in laps)
     total = sum(one["frames"] for one in laps)
+    whole = {one["lap"] for one in lines if "followed" in one}
+    rest = "" if len(whole) == len(laps) else ", the last of them not to its end"
+    count = "one lap" if len(laps) == 1 else f"{len(laps)} laps"
     spent = sum(one.get("lap_s", 0) for one in lines) / 60
     end_words = ", ".join(f"{n} {word}" for word, n in ends.items())
     return f"""# What faults do
@@ -261,10 +264,10 @@ in a collision or off the road within {AFTER_S:g} s. Figures are medians, with t
 
 ## Bits
 
-{len(flips):,} flips of one bit, one a drive, spread evenly over {len(laps)} laps ({end_words}; {total:,} frames): a
-third each in the scratchpad (any of its bits, used or not), in the array's sums and in the program, at any moment while
-the chip works on a frame. What was hit stays hit: weights and code until they are loaded anew, which one chip never
-does.
+{len(flips):,} flips of one bit, one a drive, spread evenly over {count} ({end_words}; {total:,} frames{rest}):
+a third each in the scratchpad (any of its bits, used or not), in the array's sums and in the program, at any moment
+while the chip works on a frame. What was hit stays hit: weights and code until they are loaded anew, which one chip
+never does.
 
 - *Masked*: no output changes. Where something of the flip is left, the chip is asked again at the {len(LOOKS)} frames
   {", ".join(map(str, LOOKS))} later, over {FOLLOW_S:g} s.
@@ -275,10 +278,10 @@ does.
 - *Not defined*: the hit code asks for what the instruction set gives no meaning to; what that leaves is not known. With
   one chip it must be taken for harmful. With two it is noticed where an output differs, and harmless where none does.
 
-Two chips notice at the first frame that differs, so all flips count there. What one chip does has to be driven: the
-first {len(driven):,} flips were, each for {FOLLOW_S:g} s or to the lap's end; for {SHORT_S:g} s where the car never was
-more than {100 * NEAR_M:g} cm aside and {100 * NEAR_ALONG_M:g} cm along from its place in the clean drive; or until it
-was back there with nothing left of the flip. `--follow` drives more of them on.
+Two chips notice at the first frame that differs, so all flips count there. What one chip does has to be driven:
+{len(driven):,} flips were, each for {FOLLOW_S:g} s or to the lap's end; for {SHORT_S:g} s where the car never was more
+than {100 * NEAR_M:g} cm aside and {100 * NEAR_ALONG_M:g} cm along from its place in the clean drive; or until it was
+back there with nothing left of the flip. `--follow` drives more of them on.
 
 {bit_table(flips)}
 
