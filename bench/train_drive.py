@@ -113,9 +113,7 @@ NETS = {
         drives=(
             metadrive("curve", "clear", expert=8),
             metadrive("intersection", "clear", expert=8),
-            metadrive("mixed", "mixed", expert=8),
-            metadrive("roundabout", "clear", expert=5),
-            metadrive("straight", "mixed", expert=3),
+            metadrive("mixed", "mixed", expert=6),
         ),
     ),
     "carracing": Net(
