@@ -11,6 +11,7 @@ time is this machine's with whatever else runs on it. `bench/worlds.py` has worl
 import argparse
 import os
 import platform
+import sys
 import tempfile
 import time
 from collections.abc import Callable, Sequence
@@ -192,9 +193,11 @@ def main() -> None:
     nl = "\n"
     text = f"""# How fast driving is here
 
-`python bench/drive_speed.py --write` on {os.cpu_count()} cores ({platform.machine()}), one thread, with other work on
-them: the load average was {os.getloadavg()[2]:.0f}. So wall times are what they were; processor time says more, though
-it, too, grows when caches are shared. A frame is 0.1 s of driving (0.04 s in CarRacing), pictures are 160x80.
+`python bench/drive_speed.py {" ".join(sys.argv[1:])}`, once,
+on {os.cpu_count()} cores ({platform.machine()}), one thread, with other work on them: the load average was
+{os.getloadavg()[2]:.0f}, so that wall times say little. A core that does nothing else takes as many frames a second as
+processor times go into one, or more, for caches that are shared cost, too. A frame is 0.1 s of driving (0.04 s in
+CarRacing), pictures are 160x80.
 
 ## Worlds
 
@@ -209,7 +212,8 @@ measures more sizes.
 
 {nl.join(loop)}
 
-A film has 25 pictures a second of driving, so two and a half for each frame; its encoder runs beside.
+A film has 25 pictures a second of driving, two and a half for each frame, and 1.5 s of an end, which weighs here; its
+encoder is counted.
 
 ## Training
 
