@@ -243,6 +243,8 @@ def page(digest: str, lines: list[Line]) -> str:
     total = sum(one["frames"] for one in laps)
     whole = {one["lap"] for one in lines if "followed" in one}
     rest = "" if len(whole) == len(laps) else ", the last of them not to its end"
+    missing = len(LAPS) * FLIPS - len(flips)
+    left = f" {missing:,} of the command's {len(LAPS) * FLIPS:,} are still to be done." if missing > 0 else ""
     count = "one lap" if len(laps) == 1 else f"{len(laps)} laps"
     spent = sum(one.get("lap_s", 0) for one in lines) / 60
     end_words = ", ".join(f"{n} {word}" for word, n in ends.items())
@@ -267,7 +269,7 @@ in a collision or off the road within {AFTER_S:g} s. Figures are medians, with t
 {len(flips):,} flips of one bit, one a drive, spread evenly over {count} ({end_words}; {total:,} frames{rest}):
 a third each in the scratchpad (any of its bits, used or not), in the array's sums and in the program, at any moment
 while the chip works on a frame. What was hit stays hit: weights and code until they are loaded anew, which one chip
-never does.
+never does.{left}
 
 - *Masked*: no output changes. Where something of the flip is left, the chip is asked again at the {len(LOOKS)} frames
   {", ".join(map(str, LOOKS))} later, over {FOLLOW_S:g} s.
@@ -290,9 +292,10 @@ With one chip {len(harmful)} of {len(driven):,} flips were harmful, {worst.value
 
 {follow_lines(lines)}
 
-The zero of two chips is measured, and could not be otherwise: where no output differs, the car does what it would have
-done. A flip that only changes how long a frame takes is not told from others, and two flips at once were not tried.
-Processor time: {spent:.0f} minutes.
+The zero of two chips follows from the comparison: where no output differs, the car does what it would have done, and
+where one does, it acts on what both say after they were loaded anew. The drives that were driven on bear it out. A flip
+that only changes how long a frame takes is not told from others, and two flips at once were not tried.
+Processor time of the laps that are done: {spent:.0f} minutes.
 """
 
 
