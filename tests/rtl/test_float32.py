@@ -154,7 +154,7 @@ def test_combine() -> None:
         constants.set("begin", 1)
         constants.step(1)
         constants.set("begin", 0)
-        constants.step(lane.CONSTANTS_LATENCY)
+        constants.step(lane.CONSTANTS_LATENCY + 7 * (turn % 5))  # what has come stays
         side = bits if first else bits[::-1]
         factor = int(mul_scale.view(np.uint32))
         given = {"mul": mul, "first_is_r": first, "x_zero": zeros[0], "r_zero": zeros[1], "low": low, "high": high}
