@@ -136,8 +136,9 @@ class Journal:
             file.write(json.dumps(line) + "\n")
 
     def of(self, key: str) -> list[dict[str, Any]]:
-        """Return the lines of a row, in the order of their seeds."""
-        return sorted((line for line in self.lines if line["row"] == key), key=lambda line: line["seed"])
+        """Return the lines of a row, one for each seed, in their order."""
+        once = {line["seed"]: line for line in self.lines if line["row"] == key}
+        return [once[seed] for seed in sorted(once)]
 
 
 def run(journal: Journal, row: Row, most: int, jobs: int) -> None:
@@ -273,8 +274,7 @@ curve --model FOLDER/round-0/drive-int8.onnx --backend ort-int8 --seed 1000 --ep
 and in none of 4 crossings (`intersection`): it left the road in two and hit another in two. That is too few to be a
 rate, and too bad to ship.
 
-Rows with fewer than 100 episodes, and those that are missing (CarRacing in float), were cut short by time; the bench
-goes on where its journal ends.
+Rows with fewer than 100 episodes were cut short by time; the bench goes on where its journal ends.
 """
 
 
