@@ -248,8 +248,9 @@ PAGE = """\
 # Driving
 
 `python bench/driving.py docs/results/driving.jsonl --write`: the networks that ship
-([how they are made](../design/drive-network.md)), with the latency of `tesla-fsd-hw3` in the loop, one camera of 160x80 pixels at 10 frames/s (CarRacing: its own picture
-of 96x96 at 25), traffic as each world has it. Intervals are 95 % (Wilson's for rates, bootstrap for means).
+([how they are made](../design/drive-network.md)), with the latency of `tesla-fsd-hw3` in the loop, one camera of
+160x80 pixels at 10 frames/s (CarRacing: its own picture of 96x96 at 25), traffic as each world has it. Intervals are
+95 % (Wilson's for rates, bootstrap for means).
 
 {table}
 
