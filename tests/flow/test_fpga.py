@@ -94,6 +94,10 @@ def test_unknown_board_gets_a_hint(capsys) -> None:
     [
         ("Info: Packing constants..", "packing constants"),
         ("Info:     at iteration #3, type ALL: wirelen solved = 12", "placing, turn 3"),
+        (
+            "Info:      93000 |    20981      72018 |  285   715 |    275684|      38.58    1320.95|",
+            "routing, 275,684 arcs left",
+        ),
         ("Info:     iter=4 wires=1 overused=77 overuse=80 archfail=0", "routing, turn 4: 77 wires overused"),
         ("Info: Device utilisation:", ""),
         ("Warning: something..", ""),

@@ -28,8 +28,8 @@ def build(
 ) -> int:
     """Place and route a chip on an FPGA board: a bitstream, what it uses, and how fast it may run.
 
-    Takes minutes the first time; what was made is kept. The exit code is 1 where the routed design does not bear the
-    chip's clock: another seed may.
+    Takes minutes for a small chip and hours for one that fills the part; what was made is kept. The exit code is 1
+    where the routed design does not bear the chip's clock: another seed may.
 
     Parameters
     ----------

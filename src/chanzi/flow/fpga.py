@@ -210,6 +210,7 @@ def _critical(report: dict[str, Any], clock: str) -> tuple[Hop, ...]:
 
 
 _INFO = re.compile(r"^Info: (\w[^:]*?)\.*$")
+_LEFT = re.compile(r"^Info: +\d+ \|[^|]*\|[^|]*\| +(\d+)\|")
 _TURN = re.compile(r"^Info: +(?:at (?:initial placer )?iter(?:ation)? #?(\d+)|iter=(\d+).*?overused=(\d+))")
 
 
@@ -219,6 +220,8 @@ def _stage(line: str) -> str:
     if turn:
         placing, routing, over = turn.groups()
         return f"placing, turn {placing}" if placing else f"routing, turn {routing}: {over} wires overused"
+    if left := _LEFT.match(line):
+        return f"routing, {int(left[1]):,} arcs left"
     found = _INFO.match(line)
     return found[1].lower()[:60] if found and line.rstrip().endswith("..") else ""
 
