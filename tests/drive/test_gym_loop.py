@@ -29,7 +29,7 @@ def _policy(path, weights, *, inputs=4):
         [helper.make_tensor_value_info("does", TensorProto.FLOAT, [1, np.shape(weights)[1]])],
         [numpy_helper.from_array(np.asarray(weights, np.float32), "w")],
     )
-    onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)]), path)
+    onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=10), path)
     return path
 
 

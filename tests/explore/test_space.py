@@ -1,7 +1,7 @@
 """Every point of the space is a legal chip; what makes no sense is refused by name."""
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from chanzi.chip import dump_chip, parse_chip
@@ -115,6 +115,7 @@ def test_the_front_is_what_nothing_betters(values):
 
 
 @given(VALUES, st.integers(1, 8))
+@example([(0.10000000000000002, 1.0), (0.1, 1.0)], 1)  # of one logarithm
 def test_a_spread_has_the_best_of_each(values, n):
     chosen = spread(values, n)
     assert len(chosen) == len(set(chosen)) == min(n, len(values))

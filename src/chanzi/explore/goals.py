@@ -112,7 +112,7 @@ def spread(values: Sequence[Sequence[float]], n: int) -> list[int]:
     low = [min(column) for column in zip(*logs, strict=True)]
     high = [max(column) for column in zip(*logs, strict=True)]
     at = [[(x - a) / ((b - a) or 1.0) for x, a, b in zip(v, low, high, strict=True)] for v in logs]
-    chosen = list(dict.fromkeys(min(range(len(at)), key=lambda i, k=k: at[i][k]) for k in range(len(low))))[:n]
+    chosen = list(dict.fromkeys(min(range(len(at)), key=lambda i, k=k: values[i][k]) for k in range(len(low))))[:n]
     while len(chosen) < n:
         rest = [i for i in range(len(at)) if i not in chosen]
         chosen.append(max(rest, key=lambda i: min(math.dist(at[i], at[c]) for c in chosen)))
