@@ -1,5 +1,6 @@
 """The networks of a search: each quantized once, kept as one file, and read by every process that tries chips."""
 
+import functools
 import hashlib
 import math
 from collections.abc import Iterable, Mapping, Sequence
@@ -26,7 +27,12 @@ class Quantized:
     @property
     def sha256(self) -> str:
         """Of the file."""
-        return hashlib.sha256(self.data).hexdigest()
+        return _sha256(self.data)
+
+
+@functools.cache
+def _sha256(data: bytes) -> str:
+    return hashlib.sha256(data).hexdigest()
 
 
 def quantized(
