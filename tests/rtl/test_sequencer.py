@@ -50,9 +50,28 @@ def _expected(compiled: Compiled) -> dict[Engine, list[tuple[int, int, int]]]:
     return table
 
 
-def _run(chip: Chip, words: list[int], expected: dict[Engine, list[tuple[int, int, int]]], limit: int) -> tuple:
-    """Return (begin cycles of each engine, cycles of the run, error, error index)."""
+def _waited(compiled: Compiled) -> dict[Engine, int]:
+    """Return the cycles in which each engine's next instruction was in its queue and waited for others."""
+    timing = simulate(compiled.chip, compiled.segment)
+    waited, taken = dict.fromkeys(Engine, 0), dict.fromkeys(Engine, -1)
+    for row in range(len(timing)):
+        e = Engine(int(timing.engine[row]))
+        head = max(int(timing.dispatched[row]), taken[e] + 1)
+        waited[e] += max(int(timing.ready[row]) - head, 0)
+        taken[e] = int(timing.start[row])
+    return waited
+
+
+def _run(
+    chip: Chip,
+    words: list[int],
+    expected: dict[Engine, list[tuple[int, int, int]]],
+    limit: int,
+    counters: dict[str, int] | None = None,
+) -> tuple:
+    """Return (begin cycles of each engine, cycles of the run, error, error index); fill in the engines' counters."""
     dut = Sequencer(chip)
+    names = [f"{what}_{e.name.lower()}" for e in Engine for what in ("waited", "completed")]
     begins: dict[Engine, list[int]] = {e: [] for e in Engine}
     result = []
 
@@ -76,6 +95,8 @@ def _run(chip: Chip, words: list[int], expected: dict[Engine, list[tuple[int, in
             await ctx.tick()
             if ctx.get(dut.ended):
                 result.extend([ctx.get(dut.cycles), ctx.get(dut.error), ctx.get(dut.error_index)])
+                if counters is not None:
+                    counters.update((name, ctx.get(getattr(dut, name))) for name in names)
                 return
 
     sim = amaranth_sim.Simulator(dut)
@@ -94,9 +115,12 @@ def test_every_instruction_begins_when_the_timing_simulator_says(issue: int, dep
         expected = _expected(compiled)
         cycles = simulate(chip, compiled.segment).cycles
         words = _words(compiled.segment.cores[0].frame)
-        begins, took, error, _ = _run(chip, words, expected, cycles + 50)
+        counters: dict[str, int] = {}
+        begins, took, error, _ = _run(chip, words, expected, cycles + 50, counters)
         assert begins == {e: [begin for _, begin, _ in rows] for e, rows in expected.items()}
         assert (took, error) == (cycles, ErrorCode.NONE)
+        assert {e: counters[f"completed_{e.name.lower()}"] for e in Engine} == {e: len(expected[e]) for e in Engine}
+        assert {e: counters[f"waited_{e.name.lower()}"] for e in Engine} == _waited(compiled)
 
 
 @pytest.mark.parametrize(
