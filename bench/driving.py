@@ -73,26 +73,26 @@ def rows() -> list[Row]:
     """Return the rows, those first that matter most."""
     race = Course(world="highway:racetrack")
     mixed = Course(world="highway:racetrack", options=(("weather", "mixed"), ("variety", 0.5)))
-    kinds: tuple[tuple[Backend, int], ...] = (("ort-int8", 100), ("chip", 2), ("float", 50), ("truth", 10))
+    kinds: tuple[tuple[Backend, int], ...] = (("ort-int8", 100), ("chip", 100), ("float", 100), ("truth", 20))
     found = [
         Row(name="racetrack", course=race, backend="ort-int8", first=UNSEEN, episodes=100),
-        Row(name="racetrack", course=race, backend="chip", first=UNSEEN, episodes=5),
+        Row(name="racetrack", course=race, backend="chip", first=UNSEEN, episodes=100),
         Row(name="racetrack", course=race, backend="float", first=UNSEEN, episodes=100),
-        Row(name="racetrack, held out", course=race, backend="ort-int8", first=HELD_OUT, episodes=50),
-        Row(name="racetrack, all weathers", course=mixed, backend="ort-int8", first=UNSEEN, episodes=30),
+        Row(name="racetrack, held out", course=race, backend="ort-int8", first=HELD_OUT, episodes=100),
+        Row(name="racetrack, all weathers", course=mixed, backend="ort-int8", first=UNSEEN, episodes=100),
         Row(name="racetrack", course=race, backend="truth", first=UNSEEN, episodes=20),
     ]
     for scenario in ("racetrack-large", "racetrack-oval"):
         course = Course(world=f"highway:{scenario}")
-        found.append(Row(name=scenario, course=course, backend="ort-int8", first=UNSEEN, episodes=10))
+        found.append(Row(name=scenario, course=course, backend="ort-int8", first=UNSEEN, episodes=100))
     racing = Course(world="carracing")
     for backend, episodes in kinds:
         found.append(Row(name="carracing", course=racing, backend=backend, first=UNSEEN, episodes=episodes))
-    found.append(Row(name="carracing, held out", course=racing, backend="ort-int8", first=HELD_OUT, episodes=50))
+    found.append(Row(name="carracing, held out", course=racing, backend="ort-int8", first=HELD_OUT, episodes=100))
     for scenario in ("curve", "intersection", "mixed", "straight"):  # as soon as a network ships
         course = Course(world=f"metadrive:{scenario}")
-        found.append(Row(name=f"metadrive {scenario}", course=course, backend="ort-int8", first=UNSEEN, episodes=30))
-        found.append(Row(name=f"metadrive {scenario}", course=course, backend="truth", first=UNSEEN, episodes=10))
+        found.append(Row(name=f"metadrive {scenario}", course=course, backend="ort-int8", first=UNSEEN, episodes=100))
+        found.append(Row(name=f"metadrive {scenario}", course=course, backend="truth", first=UNSEEN, episodes=20))
     return [row for row in found if shipped(row.course.world) is not None]
 
 
