@@ -39,6 +39,18 @@ def test_every_point_is_a_chip(point, node, clock):
     assert chip.core.port_bytes % chip.core.atom_bytes == 0
 
 
+@given(point=POINTS)
+@settings(deadline=None)
+def test_every_point_has_hardware(point):
+    pytest.importorskip("amaranth")
+    from chanzi.rtl import scratchpad
+    from chanzi.rtl.array import engine
+
+    core = Space(node_nm=14, max_clock_hz=1e9).chip(point, "x").core
+    scratchpad.refuse_unbuildable(core)
+    engine.refuse_unbuildable(core)
+
+
 @given(n=st.integers(1, 65536))
 def test_the_instruction_memory_has_a_tenth_to_spare(n):
     chip = Space(node_nm=14, max_clock_hz=1e9).chip({a.name: a.choices[0] if a.choices else a.low for a in AXES}, "x")

@@ -111,6 +111,8 @@ LIMITS: dict[str, tuple[float, float]] = {
 
 _LATENCY_NS = 100.0
 _WIDEST_BEAT = 128
+_WIDEST_PORT = 256
+"""Bytes; wider ones have no hardware."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -137,7 +139,8 @@ class Space:
         least: how much is needed is known when the networks have been walked.
         """
         dim = max(round(point["dim"] / 16), 1) * 16
-        port = min((1 << (dim - 1).bit_length()) * int(point["port_factor"]), 1024)
+        least = 1 << (dim - 1).bit_length()
+        port = max(least, min(least * int(point["port_factor"]), _WIDEST_PORT))
         atom = min(16, dim)
         lanes = min(max(round(point["lanes_share"] * dim / atom), 1) * atom, port)
         bank = max(int(point["bank_kib"]) * 1024, port)

@@ -35,7 +35,7 @@ class Group(Component):
 
     def __init__(self, count: int, depth: int, atom: int, reads: int, writes: int) -> None:
         self.count, self.depth, self.atom, self.reads, self.writes = count, depth, atom, reads, writes
-        self.row_bits, self.bank_bits = (depth - 1).bit_length(), (count - 1).bit_length()
+        self.row_bits, self.bank_bits = (depth - 1).bit_length(), max(1, (count - 1).bit_length())
         more = {"bank": In((reads + writes) * self.bank_bits), "words": Out(reads * 8 * atom)}
         super().__init__(_ports(reads, writes, self.row_bits, atom) | more)
 
@@ -104,17 +104,17 @@ class Column(Component):
         """Return the groups."""
         del platform
         m, ports = Module(), range(self.reads + self.writes)
-        count = min(GROUP, self.banks)
-        low = (count - 1).bit_length()
+        low = (min(GROUP, self.banks) - 1).bit_length()
         banks = [_word(self.bank, p, self.bank_bits) for p in ports]
         groups = []
-        for n in range(self.banks // count):
+        for n, start in enumerate(range(0, self.banks, GROUP)):
+            count = min(GROUP, self.banks - start)  # the last may be smaller
             block = Group(count, self.depth, self.atom, self.reads, self.writes)
             group = Shared(f"chanzi_scratchpad_group_{count}x{self.depth}x{self.atom}", block)
             m.submodules[f"group{n}"] = group
             m.d.comb += [
                 group.go.eq(Cat(self.go[p] & (banks[p][low:] == n) for p in ports)),
-                group.bank.eq(Cat(banks[p][:low] for p in ports)),
+                group.bank.eq(Cat(banks[p][: block.bank_bits] for p in ports)),
                 group.rows.eq(self.rows),
                 group.mask.eq(self.mask),
                 group.data.eq(self.data),

@@ -15,12 +15,15 @@ WRITES = ("drain", "vector", "load")
 
 
 def refuse_unbuildable(core: Core) -> None:
-    """Raise `ChipError` where addresses cannot be split into bank and row by their bits."""
+    """Raise `ChipError` where addresses cannot be split into bank and row by their bits.
+
+    A bank's bytes are a power of two; how many banks there are does not matter.
+    """
     pad = core.scratchpad
-    if pad.bytes & (pad.bytes - 1) or pad.banks & (pad.banks - 1):
+    if pad.bank_bytes & (pad.bank_bytes - 1):
         raise ChipError(
             f"scratchpad of {pad.bytes} bytes in {pad.banks} banks has no hardware",
-            hint="both must be powers of two, so that a bank is some bits of the address",
+            hint=f"a bank of {pad.bank_bytes} bytes must be a power of two, so that a row is some bits of the address",
         )
 
 

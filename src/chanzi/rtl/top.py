@@ -8,6 +8,8 @@ from amaranth import Cat, Module
 from amaranth.lib.wiring import Component, In, Member, Out, connect
 
 from chanzi.chip.chip import Chip
+from chanzi.rtl import scratchpad
+from chanzi.rtl.array import engine
 from chanzi.rtl.axi import axi_master
 from chanzi.rtl.bus import Bus
 from chanzi.rtl.control import CORE_REGISTERS, Control
@@ -37,6 +39,8 @@ class ChipTop(Component):
     def __init__(
         self, chip: Chip, *, model: bool, compute: bool = True, more: Mapping[str, Member] = MappingProxyType({})
     ) -> None:
+        scratchpad.refuse_unbuildable(chip.core)
+        engine.refuse_unbuildable(chip.core)
         self.chip = chip
         self.cores = [CoreTop(chip, model=model, compute=compute) for _ in range(chip.cores)]
         super().__init__(top_ports(chip) | dict(more))

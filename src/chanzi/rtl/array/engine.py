@@ -25,15 +25,20 @@ STEP_LATENCY = READ_LATENCY + ARRIVE_LATENCY
 DRAIN_OFFSET = STEP_LATENCY + 1
 
 
+def refuse_unbuildable(core: Core) -> None:
+    """Raise `ChipError` where the array is smaller, or the port wider, than what is drawn."""
+    if core.dim < 4 or core.port_bytes > 256:
+        raise ChipError(
+            f"an array of {core.dim} x {core.dim} with ports of {core.port_bytes} bytes has no hardware",
+            hint="use dim >= 4 and port_bytes <= 256",
+        )
+
+
 class ArrayEngine(Component):
     """Ports: `engine` (the sequencer's side), read ports `a`, `b`, `params`, `residual`, write port `result`."""
 
     def __init__(self, core: Core) -> None:
-        if core.dim < 4 or core.port_bytes > 256:
-            raise ChipError(
-                f"an array of {core.dim} x {core.dim} with ports of {core.port_bytes} bytes has no hardware",
-                hint="use dim >= 4 and port_bytes <= 256",
-            )
+        refuse_unbuildable(core)
         self.core = core
         reads = {name: Out(read_port(core)) for name in ("a", "b", "params", "residual")}
         super().__init__({"engine": In(engine_port(dot_layout(core))), **reads, "result": Out(write_port(core))})
