@@ -47,10 +47,10 @@ class Tally:
 
 
 def hardware_chips() -> dict[str, Chip]:
-    """Return small chips of sides 4, 8 and 16 that differ in ports, beats, pace, cores, queues and lanes."""
+    """Return small chips of sides 4, 8 and 16 that differ in ports, beats, pace, cores, queues, lanes and banks."""
 
-    def chip(name: str, dim: int, port: int, beat: int, cores: int, rate: int, **core: int) -> Chip:
-        pad = Scratchpad(bytes=32 << 10, banks=32)
+    def chip(name: str, dim: int, port: int, beat: int, cores: int, rate: int, banks: int = 32, **core: int) -> Chip:
+        pad = Scratchpad(bytes=banks << 10, banks=banks)
         return Chip(
             name=name,
             clock_hz=100_000_000,
@@ -65,7 +65,7 @@ def hardware_chips() -> dict[str, Chip]:
         chip("d4", 4, 16, 16, 1, 1_600_000_000),
         chip("d4n", 4, 4, 4, 1, 400_000_000),
         chip("d8", 8, 16, 8, 1, 790_000_000, queue_depth=2, issue_cycles=3),
-        chip("d8e", 8, 8, 8, 1, 400_000_000, lanes=4, epilogue_lanes=2),
+        chip("d8e", 8, 8, 8, 1, 400_000_000, banks=45, lanes=4, epilogue_lanes=2),
         chip("d8x2", 8, 16, 16, 2, 1_300_000_000, lanes=4, epilogue_lanes=4),
         chip("d16", 16, 16, 16, 1, 1_600_000_000, lanes=4, epilogue_lanes=4),
     )
