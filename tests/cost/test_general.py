@@ -29,6 +29,11 @@ def ask(predicted, *, chip="some chip", unit="", name="mine", **inputs):
         (ask("unit cost", die=10, package=5.5), 15.5),
         (ask("die area", node="7", transistors=54.2e9), 903.3),
         (ask("peak chip", unit="TOPS", units=3, rows=96, cols=96, clock_Hz=2.2e9), 121.65),
+        (ask("HBM bandwidth", unit="GB/s", bus_bit=5120, rate_MTps=2430), 1555),
+        (ask("ridge", peak_TOPS=52.4, dram_GBps=204.8), 127.9),
+        (ask("bf16 mul energy", node="7"), 0.21),
+        (ask("yield", area_mm2=260, D0_per_cm2=0.08, model="murphy"), 0.815),
+        (ask("cost per good die", area_mm2=260, D0=0.08, wafer_USD=3984), 21.2),
         (ask("TFLOP/s per GPU", chip="nvidia_h100_sxm cluster", unit="TFLOP/s"), 428),
     ],
 )
@@ -43,6 +48,11 @@ def test_areas_and_powers_of_unknown_chips_grow_with_what_is_in_them():
     watts = ask("peak power", unit="W", node="22", macs=256, clock_Hz=1e9)
     assert ask("peak power", unit="mW", node="22", macs=256, clock_Hz=1e9) == pytest.approx(1e3 * watts)
     assert ask("power", unit="W", node="22", macs=256, clock_Hz=1e9, utilisation=0.5) < watts
+
+
+def test_dies_grow_with_the_node_beyond_the_published_ones_too():
+    mm2 = [ask("die area", node=str(nm), transistors=8e9) for nm in (65, 40, 28, 16, 12, 7, 5, 4, 3)]
+    assert mm2 == sorted(mm2, reverse=True)
 
 
 def test_a_network_may_stand_in_the_id():

@@ -4,6 +4,7 @@ import itertools
 import json
 import math
 import statistics
+from dataclasses import replace
 from pathlib import Path
 
 import msgspec
@@ -14,10 +15,11 @@ from hypothesis import strategies as st
 from chanzi.cli.validate import _WORDS
 from chanzi.cost import dla
 from chanzi.cost.cases import Case, decode, load, published
+from chanzi.cost.detectors import resnext50, ssd_mobilenet_v1
 from chanzi.cost.dla import Dla, atoms, frames_per_s, model_constant
 from chanzi.cost.output_stationary import utilization
 from chanzi.cost.predict import predict
-from chanzi.cost.shapes import NETWORKS, resnet50, shapes_of, total_macs
+from chanzi.cost.shapes import NETWORKS, conv, resnet50, shapes_of, total_macs
 from chanzi.cost.validate import validate
 from chanzi.cost.weight_stationary import WeightStationary, load_seconds, tiles
 from chanzi.errors import CostError
@@ -123,6 +125,19 @@ def test_the_docs_show_what_the_models_say_now(found):
 )
 def test_shapes_have_the_published_work(network, gmacs):
     assert total_macs(NETWORKS[network]()) / 1e9 == pytest.approx(gmacs, rel=1e-3)
+
+
+@pytest.mark.parametrize(("shapes", "gmacs"), [(resnext50(), 4.23), (ssd_mobilenet_v1(), 1.235)])
+def test_detectors_have_the_published_work(shapes, gmacs):
+    assert total_macs(shapes) / 1e9 == pytest.approx(gmacs, rel=5e-3)
+
+
+def test_groups_run_together_where_they_fit():
+    unit = Dla(atomic_c=64, atomic_k=128, clock_hz=1e9, buffer_bytes=1 << 20, dram_bytes_per_s=1e11)
+    dense = conv("x", 128, 128, 3, 10, 10)
+    cycles = {groups: dla.layer_cycles(unit, replace(dense, groups=groups), 1) / 900 for groups in (1, 2, 32, 128)}
+    assert cycles == {1: 2, 2: 2, 32: 2, 128: 2}
+    assert dla.layer_cycles(unit, conv("y", 640, 640, 1, 1, 1, groups=2), 1) == 2 * 5 * 3
 
 
 def test_resnet_v15_has_the_work_mlperf_counts():

@@ -45,6 +45,21 @@ class Question(msgspec.Struct, frozen=True, kw_only=True):
             what = "is missing" if value is None else f"= {value!r} is no number"
             raise CostError(f"input '{name}' {what}", hint=f"needed for '{self.predict}'") from None
 
+    def first(self, *names: str) -> float:
+        """Return the first of several inputs that is there, for one that goes by several names.
+
+        Raises
+        ------
+        CostError
+            None of them is there, or it is no number.
+        """
+        return self.number(next((name for name in names if name in self.inputs), names[0]))
+
+    @property
+    def defects(self) -> float:
+        """Defects a cm2, `D0` or `D0_per_cm2`."""
+        return self.first("D0", "D0_per_cm2")
+
     def numbers(self, name: str) -> list[float]:
         """Return an input that is a list of numbers.
 

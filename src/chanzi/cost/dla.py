@@ -70,11 +70,12 @@ def atoms(macs: int) -> tuple[int, int]:
 
 
 def layer_cycles(dla: Dla, shape: ConvShape, batch: int) -> float:
-    """Return the array's cycles."""
-    taps, cin = shape.kernel_y * shape.kernel_x, shape.cin // shape.groups
+    """Return the array's cycles. Of a grouped convolution as many groups as fit run at once, zeros between them."""
+    taps, cin, cout = shape.kernel_y * shape.kernel_x, shape.cin // shape.groups, shape.cout // shape.groups
     if cin <= _IMAGE_CHANNELS and shape.groups == 1:
         taps, cin = shape.kernel_y, cin * shape.kernel_x
-    rounds = math.ceil(cin / dla.atomic_c) * math.ceil(shape.cout / shape.groups / dla.atomic_k) * shape.groups
+    at_once = max(1, min(shape.groups, dla.atomic_c // cin, dla.atomic_k // cout))
+    rounds = math.ceil(cin / dla.atomic_c) * math.ceil(cout / dla.atomic_k) * math.ceil(shape.groups / at_once)
     return float(batch * shape.out_y * shape.out_x * taps * rounds)
 
 

@@ -58,10 +58,16 @@ def _die(q: Question) -> Prediction:
     """Return a die's area from its transistors, or from its buffers."""
     nm = node_of(q)
     if "transistors" in q.inputs:
-        known = figures(table("models")["density"], sources("models"), "models.toml, density")
-        per_mm2 = between({float(n): f.value for n, f in known.items()}, nm)
-        return only(q.number("transistors") * 1e-6 / per_mm2, "transistor density")
+        return only(q.number("transistors") * 1e-6 / _million_transistors_per_mm2(nm), "transistor density")
     return only(level_mm2(_buffer_bytes(q), nm).value / logic("place")["buffer_share"].value, "area from buffers")
+
+
+def _million_transistors_per_mm2(nm: int) -> float:
+    """Return the density of whole dies: between published ones, beyond the ends of these as logic shrinks."""
+    known = figures(table("models")["density"], sources("models"), "models.toml, density")
+    listed = {float(n): f.value for n, f in known.items()}
+    end = min(max(nm, min(listed)), max(listed))
+    return between(listed, end) * at_node(int(end), "gate_um2").value / at_node(nm, "gate_um2").value
 
 
 def _buffer_area(q: Question) -> Prediction:
@@ -72,7 +78,7 @@ def _accelerator_area(q: Question) -> Prediction:
     """Return the area of MACs and buffers of an accelerator of which no more is known."""
     nm = node_of(q)
     cells = Range.of(logic("gates")["mac"]) * q.number("macs") * Range.of(logic("place")["array_wiring"])
-    return only((placed_mm2(cells, nm) + level_mm2(_buffer_bytes(q), nm)).value, "area")
+    return only((placed_mm2(cells, nm) + level_mm2(_buffer_bytes(q), nm)).value, "area of MACs and buffers alone")
 
 
 def _accelerator_power(q: Question) -> Prediction:
@@ -81,7 +87,7 @@ def _accelerator_power(q: Question) -> Prediction:
     rate = q.number("macs") * q.number("clock_Hz")
     share = q.number("utilisation") if "utilisation" in q.inputs else 1.0
     watts = 1e-12 * rate * (share * array_mac_pj(nm) + from_45(constant("array_clock_45").value, nm))
-    return only(watts * (1e3 if q.unit.startswith("mW") else 1.0), "power")
+    return only(watts * (1e3 if q.unit.startswith("mW") else 1.0), "power of the MACs alone")
 
 
 def _operation(q: Question) -> str:
@@ -92,6 +98,9 @@ def _operation(q: Question) -> str:
 
 
 def _energy_of(name: str, node_nm: int) -> float:
+    listed = table("energy")["op"].get(str(node_nm), {})
+    if name in listed:
+        return float(listed[name]["value"])
     try:
         return op_pj(name, node_nm)
     except KeyError:
@@ -146,7 +155,7 @@ def _yield(q: Question) -> Prediction:
     known: tuple[YieldModel, ...] = ("poisson", "murphy", "seeds")
     model: YieldModel = next((m for m in known if m in name), "negative-binomial")
     alpha = q.number("alpha") if "alpha" in q.inputs else economics()["cluster"].value
-    share = float(yield_of(q.number("area_mm2"), q.number("D0"), model, cluster=alpha))
+    share = float(yield_of(q.number("area_mm2"), q.defects, model, cluster=alpha))
     return only(share * (100 if "%" in q.unit else 1), "dollars")
 
 

@@ -12,6 +12,7 @@ from chanzi.chip import load_chip
 from chanzi.cost import dla, row_stationary, weight_stationary
 from chanzi.cost.area import Range, area_of, level_mm2, logic, placed_mm2
 from chanzi.cost.cases import Question
+from chanzi.cost.detectors import retinanet_resnet34, retinanet_resnext50, ssd_mobilenet_v1
 from chanzi.cost.dla import Dla, model_constant
 from chanzi.cost.dollars import economics, gross_dies, harvested_yield, yield_of
 from chanzi.cost.energy import array_mac_pj, leakage_w
@@ -69,7 +70,7 @@ def _prefix(unit: str) -> float:
 
 
 def _ridge(q: Question) -> Prediction:
-    return only(q.number("peak_TOPS") * 1e12 / 2 / (q.number("weight_bw_GBps") * 1e9), "definition")
+    return only(q.number("peak_TOPS") * 1e12 / 2 / (q.first("weight_bw_GBps", "dram_GBps") * 1e9), "definition")
 
 
 def _dram_bandwidth(q: Question) -> Prediction:
@@ -196,6 +197,13 @@ def _named(name: str) -> str:
     return parts[1] if len(parts) > 2 else name
 
 
+_DETECTORS: Mapping[str, Callable[..., Shapes]] = {
+    "retinanetresnet34": retinanet_resnet34,
+    "retinanetresnext50": retinanet_resnext50,
+    "ssdmobilenetv1": ssd_mobilenet_v1,
+}
+
+
 def _orin_shapes(q: Question) -> tuple[Shapes, float]:
     """Return layer shapes and by how much their work exceeds that of the network asked for.
 
@@ -205,12 +213,18 @@ def _orin_shapes(q: Question) -> tuple[Shapes, float]:
     size = _size(q)
     if network.startswith("resnet50"):
         return resnet50(*size, stride_in_3x3=True), 1.0
+    for start, detector in _DETECTORS.items():
+        if network.startswith(start):
+            return (detector(*size) if "input" in q.inputs else detector()), 1.0
     shapes = resnet34(*size)
     if network.startswith("resnet34"):
         return shapes, 1.0
     known = {re.sub(r"[^a-z0-9]", "", name): macs for name, macs in work_macs().items()}
     if network not in known:
-        raise CostError(f"no layer shapes of '{network}'", hint="ResNet-34 backbone or ResNet-50")
+        raise CostError(
+            f"no layer shapes of '{network}'",
+            hint="ResNet-34 backbone, ResNet-50, SSD-ResNet-34, SSD-MobileNetV1, RetinaNet ResNet-34 or ResNeXt-50",
+        )
     return shapes, total_macs(shapes) / known[network]
 
 
@@ -313,7 +327,7 @@ def _silicon_per_chip(q: Question) -> Prediction:
 
 
 def _silicon_per_good_die(q: Question) -> Prediction:
-    area, defects = q.number("area_mm2"), q.number("D0")
+    area, defects = q.number("area_mm2"), q.defects
     alpha = q.number("alpha") if "alpha" in q.inputs else economics()["cluster"].value
     share = float(yield_of(area, defects, "negative-binomial", cluster=alpha))
     return only(q.number("wafer_USD") / (gross_dies(area) * share), "dollars")
@@ -321,7 +335,7 @@ def _silicon_per_good_die(q: Question) -> Prediction:
 
 def _logic_die(q: Question) -> Prediction:
     """Return the cost of a die whose repeated cores may partly fail: 12 of 144, as the H100 is sold."""
-    area, defects = q.number("area_mm2"), q.number("D0")
+    area, defects = q.number("area_mm2"), q.defects
     if not q.inputs.get("harvest"):
         return _silicon_per_good_die(q)
     repeated = economics()["core_harvest"].value
@@ -332,7 +346,7 @@ def _logic_die(q: Question) -> Prediction:
 PREDICTORS: tuple[tuple[str, str, Predictor], ...] = (
     (r"", r"^(\w+ )?peak(?!.*(power|watt))|dense int8", _identity_peak),
     (r"", r"ridge", _ridge),
-    (r"", r"dram bandwidth", _dram_bandwidth),
+    (r"", r"(dram|hbm|memory) bandwidth", _dram_bandwidth),
     (r"", r"sram read bandwidth", _sram_bandwidth),
     (r"tpu_v1", r"delivered", _delivered),
     (r"tpu_v1", r"load.*time", _load_time),
@@ -355,7 +369,7 @@ PREDICTORS: tuple[tuple[str, str, Predictor], ...] = (
     (r"", r"^l2 area", _cache_area),
     (r"a100|h100|tpu|cluster", r"tflop/s per gpu|mfu|share of peak", _training),
     (r"", r"silicon per chip", _silicon_per_chip),
-    (r"", r"silicon per good die", _silicon_per_good_die),
+    (r"", r"(silicon|cost) per good die", _silicon_per_good_die),
     (r"", r"logic die", _logic_die),
     *GENERAL,
 )

@@ -50,50 +50,52 @@ class ConvShape:
 Shapes = tuple[ConvShape, ...]
 
 
-def _conv(name: str, cin: int, cout: int, k: int, y: int, x: int, stride: int = 1, **more: object) -> ConvShape:
+def conv(name: str, cin: int, cout: int, k: int, y: int, x: int, stride: int = 1, **more: object) -> ConvShape:
+    """Return a square convolution by its output's size; `more` are further fields."""
     shape = ConvShape(name=name, cin=cin, cout=cout, kernel_y=k, kernel_x=k, out_y=y, out_x=x, stride=stride)
     return replace(shape, **more)  # type: ignore[arg-type]
 
 
-def _stem(height: int, width: int) -> tuple[ConvShape, int, int]:
+def stem(height: int, width: int) -> tuple[ConvShape, int, int]:
+    """Return a ResNet's first convolution, and the size of the map after its pooling."""
     y, x = math.ceil(height / 2), math.ceil(width / 2)
     py, px = math.ceil(y / 2), math.ceil(x / 2)
-    return _conv("conv1", 3, 64, 7, y, x, 2, pooled=py * px), py, px
+    return conv("conv1", 3, 64, 7, y, x, 2, pooled=py * px), py, px
 
 
 def resnet50(height: int = 224, width: int = 224, *, stride_in_3x3: bool = False) -> Shapes:
     """Return ResNet-50: v1 (3.86 GMAC, stride in the first 1 x 1) or v1.5 (4.09 GMAC, stride in the 3 x 3)."""
-    stem, y, x = _stem(height, width)
-    layers, cin = [stem], 64
+    first, y, x = stem(height, width)
+    layers, cin = [first], 64
     for stage, (width_, blocks) in enumerate(((64, 3), (128, 4), (256, 6), (512, 3))):
         for block in range(blocks):
             s = 2 if stage and not block else 1
             yo, xo = math.ceil(y / s), math.ceil(x / s)
             name = f"res{stage + 2}{'abcdef'[block]}"
             y1, x1, s1 = (y, x, 1) if stride_in_3x3 else (yo, xo, s)
-            layers.append(_conv(f"{name}_1", cin, width_, 1, y1, x1, s1))
-            layers.append(_conv(f"{name}_2", width_, width_, 3, yo, xo, s if stride_in_3x3 else 1))
+            layers.append(conv(f"{name}_1", cin, width_, 1, y1, x1, s1))
+            layers.append(conv(f"{name}_2", width_, width_, 3, yo, xo, s if stride_in_3x3 else 1))
             if not block:
-                layers.append(_conv(f"{name}_0", cin, 4 * width_, 1, yo, xo, s))
-            layers.append(_conv(f"{name}_3", width_, 4 * width_, 1, yo, xo, residual=True))
+                layers.append(conv(f"{name}_0", cin, 4 * width_, 1, yo, xo, s))
+            layers.append(conv(f"{name}_3", width_, 4 * width_, 1, yo, xo, residual=True))
             cin, y, x = 4 * width_, yo, xo
-    layers.append(_conv("fc", 2048, 1000, 1, 1, 1))
+    layers.append(conv("fc", 2048, 1000, 1, 1, 1))
     return tuple(layers)
 
 
 def resnet34(height: int = 224, width: int = 224) -> Shapes:
     """Return the convolutions of ResNet-34 (a backbone: no classifier)."""
-    stem, y, x = _stem(height, width)
-    layers, cin = [stem], 64
+    first, y, x = stem(height, width)
+    layers, cin = [first], 64
     for stage, (cout, blocks) in enumerate(((64, 3), (128, 4), (256, 6), (512, 3))):
         for block in range(blocks):
             s = 2 if stage and not block else 1
             y, x = math.ceil(y / s), math.ceil(x / s)
             name = f"res{stage + 2}{'abcdef'[block]}"
-            layers.append(_conv(f"{name}_1", cin, cout, 3, y, x, s))
+            layers.append(conv(f"{name}_1", cin, cout, 3, y, x, s))
             if s == 2:
-                layers.append(_conv(f"{name}_0", cin, cout, 1, y, x, s))
-            layers.append(_conv(f"{name}_2", cout, cout, 3, y, x, residual=True))
+                layers.append(conv(f"{name}_0", cin, cout, 1, y, x, s))
+            layers.append(conv(f"{name}_2", cout, cout, 3, y, x, residual=True))
             cin = cout
     return tuple(layers)
 
@@ -117,18 +119,18 @@ def googlenet(height: int = 224, width: int = 224) -> Shapes:
     def at(step: int) -> tuple[int, int]:
         return math.ceil(height / step), math.ceil(width / step)
 
-    stem, y, x = _stem(height, width)
+    first, y, x = stem(height, width)
     py, px = at(8)
-    layers = [stem, _conv("conv2r", 64, 64, 1, y, x), _conv("conv2", 64, 192, 3, y, x, pooled=py * px)]
+    layers = [first, conv("conv2r", 64, 64, 1, y, x), conv("conv2", 64, 192, 3, y, x, pooled=py * px)]
     for name, (cin, one, r3, three, r5, five, proj, step) in _INCEPTION.items():
         y, x = at(step)
-        layers.append(_conv(f"{name}_1x1", cin, one, 1, y, x))
-        layers.append(_conv(f"{name}_3x3r", cin, r3, 1, y, x))
-        layers.append(_conv(f"{name}_3x3", r3, three, 3, y, x))
-        layers.append(_conv(f"{name}_5x5r", cin, r5, 1, y, x))
-        layers.append(_conv(f"{name}_5x5", r5, five, 5, y, x))
-        layers.append(_conv(f"{name}_proj", cin, proj, 1, y, x))
-    layers.append(_conv("fc", 1024, 1000, 1, 1, 1))
+        layers.append(conv(f"{name}_1x1", cin, one, 1, y, x))
+        layers.append(conv(f"{name}_3x3r", cin, r3, 1, y, x))
+        layers.append(conv(f"{name}_3x3", r3, three, 3, y, x))
+        layers.append(conv(f"{name}_5x5r", cin, r5, 1, y, x))
+        layers.append(conv(f"{name}_5x5", r5, five, 5, y, x))
+        layers.append(conv(f"{name}_proj", cin, proj, 1, y, x))
+    layers.append(conv("fc", 1024, 1000, 1, 1, 1))
     return tuple(layers)
 
 
@@ -137,7 +139,7 @@ def _inception_a(cin: int, pool: int, size: tuple[int, int], name: str) -> Itera
     for branch in (((64, 1),), ((48, 1), (64, 5)), ((64, 1), (96, 3), (96, 3)), ((pool, 1),)):
         c = cin
         for i, (cout, k) in enumerate(branch):
-            yield _conv(f"{name}_{len(branch)}{i}", c, cout, k, y, x)
+            yield conv(f"{name}_{len(branch)}{i}", c, cout, k, y, x)
             c = cout
 
 
@@ -158,23 +160,23 @@ def inception_v3(height: int = 299, width: int = 299) -> Shapes:
         return half, pool, third, fourth, (fourth - 3) // 2 + 1
 
     (h1, h2, h3, h4, h5), (w1, w2, w3, w4, w5) = at(height), at(width)
-    layers = [_conv("1a", 3, 32, 3, h1, w1, 2), _conv("2a", 32, 32, 3, h1 - 2, w1 - 2)]
-    layers.append(_conv("2b", 32, 64, 3, h1 - 2, w1 - 2, pooled=h2 * w2))
-    layers.append(_conv("3b", 64, 80, 1, h2, w2))
-    layers.append(_conv("4a", 80, 192, 3, h2 - 2, w2 - 2, pooled=h3 * w3))
+    layers = [conv("1a", 3, 32, 3, h1, w1, 2), conv("2a", 32, 32, 3, h1 - 2, w1 - 2)]
+    layers.append(conv("2b", 32, 64, 3, h1 - 2, w1 - 2, pooled=h2 * w2))
+    layers.append(conv("3b", 64, 80, 1, h2, w2))
+    layers.append(conv("4a", 80, 192, 3, h2 - 2, w2 - 2, pooled=h3 * w3))
     for name, cin, pool in (("5b", 192, 32), ("5c", 256, 64), ("5d", 288, 64)):
         layers += _inception_a(cin, pool, (h3, w3), name)
-    layers += [_conv("6a_3", 288, 384, 3, h4, w4, 2), *_chain("6a_d", 288, ((64, 1, 1), (96, 3, 3)), h3, w3)]
-    layers.append(_conv("6a_d2", 96, 96, 3, h4, w4, 2))
+    layers += [conv("6a_3", 288, 384, 3, h4, w4, 2), *_chain("6a_d", 288, ((64, 1, 1), (96, 3, 3)), h3, w3)]
+    layers.append(conv("6a_d2", 96, 96, 3, h4, w4, 2))
     for name, c in (("6b", 128), ("6c", 160), ("6d", 160), ("6e", 192)):
         layers += _chain(f"{name}_1", 768, ((192, 1, 1),), h4, w4)
         layers += _chain(f"{name}_7", 768, ((c, 1, 1), (c, 1, 7), (192, 7, 1)), h4, w4)
         layers += _chain(f"{name}_d", 768, ((c, 1, 1), (c, 7, 1), (c, 1, 7), (c, 7, 1), (192, 1, 7)), h4, w4)
         layers += _chain(f"{name}_p", 768, ((192, 1, 1),), h4, w4)
-    layers += [_conv("7a_1", 768, 192, 1, h4, w4), _conv("7a_2", 192, 320, 3, h5, w5, 2)]
+    layers += [conv("7a_1", 768, 192, 1, h4, w4), conv("7a_2", 192, 320, 3, h5, w5, 2)]
     layers += [
         *_chain("7a_7", 768, ((192, 1, 1), (192, 1, 7), (192, 7, 1)), h4, w4),
-        _conv("7a_4", 192, 192, 3, h5, w5, 2),
+        conv("7a_4", 192, 192, 3, h5, w5, 2),
     ]
     for name, cin in (("7b", 1280), ("7c", 2048)):
         layers += _chain(f"{name}_1", cin, ((320, 1, 1),), h5, w5)
@@ -183,7 +185,7 @@ def inception_v3(height: int = 299, width: int = 299) -> Shapes:
         layers += _chain(f"{name}_d", cin, ((448, 1, 1), (384, 3, 3), (384, 1, 3)), h5, w5)
         layers += _chain(f"{name}_db", 384, ((384, 3, 1),), h5, w5)
         layers += _chain(f"{name}_p", cin, ((192, 1, 1),), h5, w5)
-    layers.append(_conv("fc", 2048, 1000, 1, 1, 1))
+    layers.append(conv("fc", 2048, 1000, 1, 1, 1))
     return tuple(layers)
 
 
@@ -193,11 +195,11 @@ def alexnet(height: int = 227, width: int = 227) -> Shapes:
     y2, x2 = (y1 - 3) // 2 + 1, (x1 - 3) // 2 + 1
     y3, x3 = (y2 - 3) // 2 + 1, (x2 - 3) // 2 + 1
     return (
-        _conv("conv1", 3, 96, 11, y1, x1, 4, pooled=y2 * x2),
-        _conv("conv2", 96, 256, 5, y2, x2, groups=2, pooled=y3 * x3),
-        _conv("conv3", 256, 384, 3, y3, x3),
-        _conv("conv4", 384, 384, 3, y3, x3, groups=2),
-        _conv("conv5", 384, 256, 3, y3, x3, groups=2),
+        conv("conv1", 3, 96, 11, y1, x1, 4, pooled=y2 * x2),
+        conv("conv2", 96, 256, 5, y2, x2, groups=2, pooled=y3 * x3),
+        conv("conv3", 256, 384, 3, y3, x3),
+        conv("conv4", 384, 384, 3, y3, x3, groups=2),
+        conv("conv5", 384, 256, 3, y3, x3, groups=2),
     )
 
 
@@ -209,7 +211,7 @@ def vgg16(height: int = 224, width: int = 224) -> Shapes:
         for stage, (cout, n) in enumerate(((64, 2), (128, 2), (256, 3), (512, 3), (512, 3))):
             for i in range(n):
                 pooled = (y // 2) * (x // 2) if i == n - 1 else 0
-                yield _conv(f"conv{stage + 1}_{i + 1}", cin, cout, 3, y, x, pooled=pooled)
+                yield conv(f"conv{stage + 1}_{i + 1}", cin, cout, 3, y, x, pooled=pooled)
                 cin = cout
             y, x = y // 2, x // 2
 
