@@ -11,8 +11,7 @@ weights with every frame, behind the work.
 import argparse
 from pathlib import Path
 
-import numpy as np
-import onnx
+from noise import noise_frame
 
 from chanzi import zoo
 from chanzi.chip import load_chip
@@ -36,15 +35,7 @@ CHIPS = (("tesla-fsd-hw3", 1), ("chanzi-64x4", 1), ("chanzi-64x4", 4))
 def graphs(name: str) -> list[Graph]:
     """Return the chip's pieces of a network of the zoo."""
     path = zoo.fetch(name)
-    model = onnx.load(path)
-    rng = np.random.default_rng(0)
-    constant = {t.name for t in model.graph.initializer}
-    feed = {
-        i.name: rng.standard_normal([d.dim_value or 1 for d in i.type.tensor_type.shape.dim]).astype(np.float32)
-        for i in model.graph.input
-        if i.name not in constant
-    }
-    return [p.graph for p in load(path, calibration=[feed]).pieces if isinstance(p, ChipPiece)]
+    return [p.graph for p in load(path, calibration=[noise_frame(path)]).pieces if isinstance(p, ChipPiece)]
 
 
 def row(name: str, pieces: list[Graph], preset: str, cores: int) -> str:

@@ -6,8 +6,7 @@ driving network is the one that ships. Needs the extra [torch] the first time.
 
 from pathlib import Path
 
-import numpy as np
-import onnx
+from noise import noise_frame
 
 from chanzi import zoo
 from chanzi.drive.network.files import shipped
@@ -51,12 +50,4 @@ def _kept(name: str) -> Path:
 def _noise(name: str) -> bytes:
     """Return a network of the zoo, calibrated with a frame of noise."""
     path = zoo.fetch(name)
-    model = onnx.load(path)
-    rng = np.random.default_rng(0)
-    constant = {t.name for t in model.graph.initializer}
-    feed = {
-        i.name: rng.standard_normal([d.dim_value or 1 for d in i.type.tensor_type.shape.dim]).astype(np.float32)
-        for i in model.graph.input
-        if i.name not in constant
-    }
-    return quantized(name, 1.0, path, [feed]).data
+    return quantized(name, 1.0, path, [noise_frame(path)]).data
