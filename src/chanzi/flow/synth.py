@@ -17,6 +17,7 @@ from collections import Counter
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -232,6 +233,47 @@ class Synthesis:
         for cell in mapped["cells"].values():
             cell["type"] = own.get(cell["type"], cell["type"])
         return mapped
+
+    def flat(self, name: str) -> dict[str, Any]:
+        """Return a mapped module with its children's cells in their place: library cells and nothing else."""
+        same: dict[Any, Any] = {}
+        cells: dict[str, Any] = {}
+        fresh = count(2)
+
+        def root(bit: Any) -> Any:
+            while bit in same:
+                bit = same[bit]
+            return bit
+
+        def place(module: str, outside: Mapping[str, list[Any]], path: str) -> dict[str, Any]:
+            mapped = self.netlist(module)
+            own: dict[Any, Any] = {}
+
+            def net(bit: Any) -> Any:
+                return bit if isinstance(bit, str) else own.setdefault(bit, next(fresh))
+
+            for port, bits in outside.items():
+                for inner, outer in zip(mapped["ports"][port]["bits"], bits, strict=True):
+                    a, b = root(net(inner)), root(outer)
+                    if a != b:  # a constant stays, a net gives way
+                        same.update({b: a} if isinstance(a, str) else {a: b})
+            for instance, cell in mapped["cells"].items():
+                pins = {pin: [net(bit) for bit in bits] for pin, bits in cell["connections"].items()}
+                if cell["type"] in self.modules:
+                    place(cell["type"], pins, f"{path}{instance}.")
+                else:
+                    cells[path + instance] = {"type": cell["type"], "connections": pins}
+            return {
+                port: {"direction": p["direction"], "bits": [net(bit) for bit in p["bits"]]}
+                for port, p in mapped["ports"].items()
+            }
+
+        ports = place(name, {}, "")
+        for port in ports.values():
+            port["bits"] = [root(bit) for bit in port["bits"]]
+        for cell in cells.values():
+            cell["connections"] = {pin: [root(bit) for bit in bits] for pin, bits in cell["connections"].items()}
+        return {"ports": ports, "cells": cells}
 
     def block(self, name: str) -> tuple[Block, Model]:
         """Return a module's cells and timing; its children's are found first."""
