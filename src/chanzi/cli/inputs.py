@@ -59,7 +59,8 @@ def list_files(paths: Sequence[Path]) -> list[Path]:
         elif not path.exists():
             raise RunError(f"no file {path}", hint="check the path")
         elif path.suffix.lower() not in PHOTO_SUFFIXES + ARRAY_SUFFIXES:
-            raise RunError(f"{path} is no kind of input", hint=_kinds())
+            network = path.suffix.lower() in (".onnx", ".chz")
+            raise RunError(f"{path} is no kind of input", hint=f"--model {path}" if network else _kinds())
         else:
             found.append(path)
     return found

@@ -30,6 +30,8 @@ _ITEMS = (
     "watts",
     "warranty",
 )
+_IDLE = 0.25
+"""Below this share of a bought chip's speed a buyer is told that a lesser one may do."""
 OWNING = {
     "sunk": "spent before the first own chip",
     "saves": "saved by making, that aside, no trouble in supply",
@@ -98,9 +100,11 @@ def chips_line(a: Answer) -> str:
     plan, rate = a.plan, a.rival.figures["frames_per_s"]
     low, high = rate.bounds
     said = f"{rate.value:,.0f}" + (f" ({low:,.0f} to {high:,.0f})" if low < high else "")
+    share = plan.frames_needed / rate.value
+    idle = f" That is {100 * share:.2g} % of what one delivers: a lesser, cheaper chip may do." if share < _IDLE else ""
     return (
         f"A car needs {plan.frames_needed:g} frames/s: {a.own_chips:g} of {plan.chip.name} ({plan.frames_per_s:,.0f} "
-        f"simulated), or {a.rival_chips.value:g} of {a.rival.name} ({said} {a.rival.known})."
+        f"simulated), or {a.rival_chips.value:g} of {a.rival.name} ({said} {a.rival.known}).{idle}"
     )
 
 
