@@ -337,4 +337,6 @@ def _write(out: Path, problem: "Problem", progress: "Progress", found: list[Any]
     say(report.progress_line(progress))
     show(report.finalists_table(problem.goals, found))
     say(f"wrote {out / 'finalists.html'}, {', '.join(f'{name}.toml' for name in chips)}")
+    if not problem.goals.min_fps and not {"time", "latency"} & set(problem.goals.minimize):
+        say("nothing asked for speed, so slow chips win: --min-fps 36, or time beside what --minimize has")
     say(f"a chip's hardware: chanzi rtl --chip {out / (next(iter(chips), 'finalist-1') + '.toml')} -o rtl/")

@@ -147,6 +147,7 @@ def heads(goals: Goals) -> list[str]:
     return [
         "chip",
         *(f"{name}, {UNITS[name][0]}" for name in goals.minimize),
+        "frames/s, least",
         "mm²",
         "W",
         "model off by",
@@ -159,12 +160,13 @@ def row(goals: Goals, f: Finalist) -> list[str]:
     """Return a finalist's line, values of its compiled programs."""
     o = f.compiled
     if not o.done:
-        return [f.chip.name, *[""] * len(goals.minimize), "", "", "", o.reason, chip_text(f.chip)]
+        return [f.chip.name, *[""] * len(goals.minimize), "", "", "", "", o.reason, chip_text(f.chip)]
     errors = f.errors.values()
     off = f"{100 * min(errors):+.2f} to {100 * max(errors):+.2f} %" if errors else ""
     held = "held" if o.feasible else "passed by " + ", ".join(f"{100 * v:.1f} %" for v in o.violations if v > 0)
-    watts = max(r.watts for r in o.results)
-    return [f.chip.name, *_values(goals, o.values), f"{o.area_mm2:.1f}", f"{watts:.2f}", off, held, chip_text(f.chip)]
+    watts, slowest = max(r.watts for r in o.results), min(r.fps for r in o.results)
+    figures = [short(slowest), f"{o.area_mm2:.1f}", f"{watts:.2f}", off, held, chip_text(f.chip)]
+    return [f.chip.name, *_values(goals, o.values), *figures]
 
 
 def finalists_table(goals: Goals, found: Sequence[Finalist]) -> Table:
