@@ -81,6 +81,20 @@ def test_what_is_missing_is_named(predicted, inputs, words):
         ask(predicted, **inputs)
 
 
+@pytest.mark.parametrize(
+    ("predicted", "inputs"),
+    [
+        ("delivered", {"weights": 0, "ops_per_weight_byte": 0, "batch": 0}),
+        ("ridge", {"peak_TOPS": 92, "weight_bw_GBps": 0}),
+        ("peak int8", {"macs": 256, "clock_Hz": float("nan")}),
+        ("DRAM bandwidth", {"bus_bit": 128, "rate_MTps": -1}),
+    ],
+)
+def test_inputs_that_make_no_sense_are_refused(predicted, inputs):
+    with pytest.raises(CostError):
+        ask(predicted, chip="google_tpu_v1", **inputs)
+
+
 def test_general_answers_come_after_those_of_one_chip():
     assert PREDICTORS[-len(GENERAL) :] == GENERAL
     assert all(not who for who, _, _ in GENERAL)

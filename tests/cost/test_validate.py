@@ -231,6 +231,9 @@ def test_cases_are_read_from_toml_and_json(tmp_path):
     (tmp_path / "d.toml").write_text("[[case", "utf-8")
     with pytest.raises(CostError, match="not valid"):
         load(tmp_path / "d.toml")
+    (tmp_path / "e.yaml").write_text("- id: x", "utf-8")
+    with pytest.raises(CostError, match="is YAML"):
+        load(tmp_path / "e.yaml")
 
 
 def test_a_question_nobody_can_answer_fails_its_case_only():

@@ -170,6 +170,8 @@ def load(path: Path) -> tuple[Case, ...]:
             data = file.read(_MAX_BYTES + 1)
         if len(data) > _MAX_BYTES:
             raise CostError(f"{path} is longer than {_MAX_BYTES} bytes", hint="cases are a page of TOML")
+        if path.suffix in (".yaml", ".yml"):
+            raise CostError(f"{path} is YAML, which is not read", hint="cases are TOML or JSON")
         text = data.decode("utf-8")
         content = json.loads(text) if path.suffix == ".json" else tomllib.loads(text)
     except UnicodeDecodeError:

@@ -4,6 +4,7 @@ A predictor sees the question only, never the answer. Predictions of speed carry
 peak (to be multiplied by a constant utilization) and roofline.
 """
 
+import math
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import replace
@@ -376,18 +377,27 @@ PREDICTORS: tuple[tuple[str, str, Predictor], ...] = (
 """(chip, question) as patterns -> predictor; the first that fits answers."""
 
 
+_SENSE = "clocks, counts, sizes and bandwidths are above zero"
+
+
 def predict(question: Question) -> Prediction:
     """Return what the models say.
 
     Raises
     ------
     CostError
-        No model answers such a question, or an input is missing.
+        No model answers such a question, an input is missing, or inputs make no sense together.
     """
     chip, asked = question.chip.lower(), question.predict.lower()
     for who, what, predictor in PREDICTORS:
         if re.search(who, chip) and re.search(what, asked):
-            return predictor(question)
+            try:
+                found = predictor(question)
+            except (ArithmeticError, ValueError) as error:
+                raise CostError(f"inputs of '{question.predict}' make no sense: {error}", hint=_SENSE) from None
+            if not (math.isfinite(found.value) and found.value > 0):
+                raise CostError(f"'{question.predict}' comes out as {found.value:g}", hint=_SENSE)
+            return found
     raise CostError(f"no model predicts '{question.predict}' of {question.chip}", hint="docs/results/validate.md")
 
 
