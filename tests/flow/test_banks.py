@@ -20,12 +20,12 @@ from chanzi.sim import reference
 from chanzi.sim.timing import simulate
 
 
-@pytest.mark.slow
 @pytest.mark.timeout(3600)
-def test_random_programs_on_banks() -> None:
+@pytest.mark.parametrize(("seed", "programs"), [(5, 12), pytest.param(6, 200, marks=pytest.mark.slow)])
+def test_random_programs_on_banks(seed: int, programs: int) -> None:
     """No engine reads or writes what legality does not count: banks, unlike the model, would let streams collide."""
-    chip, rng = small_chip(4, port_bytes=16), np.random.default_rng(5)
-    for index in range(60):
+    chip, rng = small_chip(4, port_bytes=16), np.random.default_rng(seed)
+    for index in range(programs):
         compiled = random_program(chip, rng, cores=1)
         rtl, wanted = Simulator(compiled, banks=True), reference.Simulator(compiled)
         rtl.step()
