@@ -50,6 +50,7 @@ def test_a_roofline_is_the_lower_of_two(macs, moved, key):
 def test_names_and_nonsense():
     assert foreign_chip("orin").key == "nvidia_orin"
     assert foreign_chip("H100").key == "nvidia_h100_sxm"
+    assert foreign_chip("tesla hw3").key == foreign_chip("tesla_hw3").key == "tesla_fsd_hw3"
     with pytest.raises(CostError, match="may be several"):
         foreign_chip("tesla")
     with pytest.raises(CostError, match="no record"):

@@ -89,7 +89,7 @@ def _measured(entry: dict[str, object], known: dict[str, Source], where: str) ->
 
 
 def foreign_chip(name: str) -> ForeignChip:
-    """Return the record of a chip by key, or by a part of its key or name that no other has.
+    """Return the record of a chip by key, or by a part of its key or name, or words of its key, that no other has.
 
     Raises
     ------
@@ -101,6 +101,8 @@ def foreign_chip(name: str) -> ForeignChip:
         return chips[name]
     words = name.lower().replace("-", "_").strip()
     hits = [c for c in chips.values() if words and (words in c.key or words in c.name.lower().replace("-", "_"))]
+    parts = [part for part in words.replace(" ", "_").split("_") if part]
+    hits = hits or [c for c in chips.values() if parts and set(parts) <= set(c.key.split("_"))]
     if len(hits) == 1:
         return hits[0]
     if hits:
