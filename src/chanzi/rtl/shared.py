@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import Any
 
-from amaranth import ClockSignal, Instance, Module, ResetSignal
+from amaranth import ClockSignal, Elaboratable, Instance, Module, ResetSignal
 from amaranth.lib.wiring import Component, In
 
 _COLLECTED: ContextVar[dict[str, Component] | None] = ContextVar("_COLLECTED", default=None)
@@ -34,7 +34,7 @@ class Shared(Component):
     name : str
         Says everything that its logic depends on: blocks of one name are one module.
     block : Component
-        Its ports are plain signals; its only clock domain is sync.
+        Its only clock domain is sync.
     """
 
     def __init__(self, name: str, block: Component) -> None:
@@ -45,16 +45,18 @@ class Shared(Component):
         """Return the instance, or the block itself."""
         del platform
         m, found = Module(), _COLLECTED.get()
-        members = self.block.signature.members.items()
         if found is None:
             m.submodules.block = self.block
-            for name, member in members:
-                outer, inner = getattr(self, name), getattr(self.block, name)
+            inside = self.block.signature.flatten(self.block)
+            for (_, member, outer), (_, _, inner) in zip(self.signature.flatten(self), inside, strict=True):
                 m.d.comb += inner.eq(outer) if member.flow is In else outer.eq(inner)
             return m
         if found.setdefault(self.name, self.block) is not self.block:
-            self.block._MustUse__used = True
+            for unused in (self.block, *vars(self.block).values()):
+                if isinstance(unused, Elaboratable):  # no warning that it and its parts are in no design
+                    unused._MustUse__used = True
         ports: dict[str, Any] = {"i_clk": ClockSignal(), "i_rst": ResetSignal()}
-        ports |= {f"{'i' if member.flow is In else 'o'}_{name}": getattr(self, name) for name, member in members}
+        for path, member, value in self.signature.flatten(self):
+            ports[f"{'i' if member.flow is In else 'o'}_{'__'.join(map(str, path))}"] = value
         m.submodules.block = Instance(self.name, **ports)
         return m

@@ -14,6 +14,7 @@ from chanzi.rtl.axi import axi_master
 from chanzi.rtl.bus import Bus
 from chanzi.rtl.control import CORE_REGISTERS, Control
 from chanzi.rtl.core import CoreTop
+from chanzi.rtl.shared import Shared
 
 
 def top_ports(chip: Chip) -> dict[str, Any]:
@@ -41,7 +42,7 @@ class ChipTop(Component):
     ) -> None:
         scratchpad.refuse_unbuildable(chip.core)
         engine.refuse_unbuildable(chip.core)
-        self.chip = chip
+        self.chip, self.compute = chip, compute
         self.cores = [CoreTop(chip, model=model, compute=compute) for _ in range(chip.cores)]
         super().__init__(top_ports(chip) | dict(more))
 
@@ -58,7 +59,9 @@ class ChipTop(Component):
         m.d.comb += [control.ctl_addr.eq(self.ctl_addr), control.ctl_write.eq(self.ctl_write)]
         m.d.comb += [control.ctl_wdata.eq(self.ctl_wdata), self.ctl_rdata.eq(control.ctl_rdata)]
         m.d.comb += self.halted.eq(control.halted)
-        cores = self.cores
+        cores: list[Any] = self.cores
+        if chip.cores > 1 and self.compute:  # a whole core many times over is most of a chip's Verilog
+            cores = [Shared("chanzi_core", core) for core in cores]
         for n, core in enumerate(cores):
             m.submodules[f"core{n}"] = core
             m.d.comb += [core.start.eq(control.start), core.code_write.eq(control.code_write[n])]
