@@ -31,6 +31,20 @@ INT8 = "drive-int8.onnx"
 CALIBRATION_FRAMES = 192
 
 
+ROUNDS = (
+    Training(epochs=8, rate=3e-3, held_share=0.08),
+    Training(epochs=6, rate=2e-3, held_share=0.08),
+    Training(epochs=10, rate=1.5e-3, held_share=0.08),
+)
+"""The first learns from the expert; each that follows begins with the weights before, on all drives so far."""
+METADRIVE_ROUNDS = (
+    Training(epochs=8, rate=3e-3, held_share=0.08, mirror=False),
+    Training(epochs=6, rate=2e-3, held_share=0.08, mirror=False),
+    Training(epochs=6, rate=1.5e-3, held_share=0.08, untold_share=0.5, mirror=False),
+)
+"""Without a mirror: traffic keeps to the right there, with a yellow line to its left."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Drives:
     """Drives of one kind: whose, where, and how many.
@@ -40,8 +54,10 @@ class Drives:
     name : str
         Of its folder.
     recipe : Recipe
-    expert, own : int
-        Episodes of the expert; of the network in each round.
+    expert : int
+        Episodes of the expert.
+    own : tuple of int
+        Episodes of the network in each round that follows; as many as in the last in those beyond.
     lesson : Lesson
         How the network's own are shared with a teacher.
     """
@@ -49,7 +65,7 @@ class Drives:
     name: str
     recipe: Recipe
     expert: int
-    own: int
+    own: tuple[int, ...]
     lesson: Lesson = field(default_factory=Lesson)
 
 
@@ -66,35 +82,36 @@ class Net:
         How much faster than it proposes it drives.
     parent : str
         The network whose first weights it begins with.
+    rounds : tuple of Training
     """
 
     spec: NetSpec
     drives: tuple[Drives, ...]
     pace: float = 1.0
     parent: str = ""
+    rounds: tuple[Training, ...] = ROUNDS
 
 
 def highway(scenario: str, weather: str, variety: float, *, expert: int, own: int) -> Drives:
     """Return drives on one of highway-env's roads."""
     options = {"weather": weather, "variety": variety}
     recipe = Recipe(world=f"highway:{scenario}", options=options, seconds=60.0)
-    return Drives(name=f"highway-{scenario}-{weather}", recipe=recipe, expert=expert, own=own)
+    return Drives(name=f"highway-{scenario}-{weather}", recipe=recipe, expert=expert, own=(own,))
 
 
-def metadrive(scenario: str, weather: str, *, expert: int) -> Drives:
+def metadrive(scenario: str, weather: str, *, expert: int, own: tuple[int, ...]) -> Drives:
     """Return drives on one of MetaDrive's roads, whose lines may not be crossed: the pushes are small."""
     recipe = Recipe(
         world=f"metadrive:{scenario}",
         options={"weather": weather, "variety": 0.3},
-        every_s=0.25,
+        every_s=0.2,
         burst_rad=0.06,
         wander_m=0.35,
         most_lateral_m=1.6,
         seconds=70.0,
     )
-    return Drives(
-        name=f"metadrive-{scenario}-{weather}", recipe=recipe, expert=expert, own=expert, lesson=Lesson(far_m=1.0)
-    )
+    name = f"metadrive-{scenario}-{weather}"
+    return Drives(name=name, recipe=recipe, expert=expert, own=own, lesson=Lesson(far_m=0.7))
 
 
 NETS = {
@@ -109,11 +126,14 @@ NETS = {
     ),
     "metadrive": Net(
         spec=NetSpec(),
-        parent="highway",
+        pace=0.8,
+        rounds=METADRIVE_ROUNDS,
         drives=(
-            metadrive("curve", "clear", expert=8),
-            metadrive("intersection", "clear", expert=8),
-            metadrive("mixed", "mixed", expert=6),
+            metadrive("intersection", "clear", expert=30, own=(60, 32)),
+            metadrive("roundabout", "clear", expert=18, own=(36, 20)),
+            metadrive("curve", "clear", expert=8, own=(3, 2)),
+            metadrive("straight", "clear", expert=5, own=(2, 1)),
+            metadrive("mixed", "mixed", expert=6, own=(5, 2)),
         ),
     ),
     "carracing": Net(
@@ -127,7 +147,7 @@ NETS = {
                     world="carracing", every_s=0.08, burst_rad=0.06, wander_m=2.5, most_lateral_m=7.0, seconds=20.0
                 ),
                 expert=30,
-                own=16,
+                own=(16,),
                 lesson=Lesson(share=0.3, stretch_s=1.0, far_m=4.5),
             ),
         ),
@@ -135,12 +155,6 @@ NETS = {
 }
 FIRST_SEED = 100_000
 """Of training; a round begins 1,000 later. Seeds below are for trying, those from 900,000 on for the end."""
-ROUNDS = (
-    Training(epochs=8, rate=3e-3, held_share=0.08),
-    Training(epochs=6, rate=2e-3, held_share=0.08),
-    Training(epochs=10, rate=1.5e-3, held_share=0.08),
-)
-"""The first learns from the expert; each that follows begins with the weights before, on all drives so far."""
 
 
 def say(text: str) -> None:
@@ -156,9 +170,9 @@ def gather(folder: Path, drives: tuple[Drives, ...], round_: int, int8: Path | N
         where = folder / "drives" / f"{round_}-{kind.name}"
         if int8 is None:
             found += collect(where, range(begin, begin + kind.expert), kind.recipe, progress=say)
-        elif kind.own:
+        elif own := kind.own[min(round_, len(kind.own)) - 1]:
             pilot = Pilot(int8, backend="ort-int8")
-            found += aggregate(where, range(begin, begin + kind.own), kind.recipe, pilot, kind.lesson, progress=say)
+            found += aggregate(where, range(begin, begin + own), kind.recipe, pilot, kind.lesson, progress=say)
     return found
 
 
@@ -181,12 +195,13 @@ def main() -> None:
     parser.add_argument("folder", type=Path)
     parser.add_argument("--net", choices=NETS, default="highway")
     parser.add_argument("--parent", type=Path, help="checkpoint.npz to begin with, where the network has a parent")
-    parser.add_argument("--rounds", type=int, default=len(ROUNDS) - 1)
+    parser.add_argument("--rounds", type=int, help="after the first; all that the network has without")
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--write", action="store_true")
     args = parser.parse_args()
 
     net = NETS[args.net]
+    last = len(net.rounds) - 1 if args.rounds is None else args.rounds
     world = make_world(net.drives[0].recipe.world)
     cameras = world.cameras
     world.close()
@@ -196,7 +211,7 @@ def main() -> None:
     if bool(net.parent) != (parent is not None):
         parser.error(f"{args.net} begins with {net.parent or 'nothing'}: --parent")
     told = []
-    for round_, training in enumerate(ROUNDS[: args.rounds + 1]):
+    for round_, training in enumerate(net.rounds[: last + 1]):
         shards += gather(args.folder, net.drives, round_, int8)
         out = args.folder / f"round-{round_}"
         done, int8 = out / "report.json", out / INT8
@@ -210,23 +225,37 @@ def main() -> None:
         told.append(json.loads(done.read_text()))
         say(f"round {round_}: {told[-1]}")
     if args.write:
-        write(args.folder / f"round-{args.rounds}", args.net, told)
+        write(args.folder / f"round-{last}", args.net, told)
+
+
+def lean(model: bytes) -> bytes:
+    """Return a float network with the weights rounded to what bfloat16 holds: a wheel packs it to less than half."""
+    import onnx
+    from onnx import numpy_helper
+
+    proto = onnx.load_model_from_string(model)
+    for tensor in proto.graph.initializer:
+        if tensor.data_type == onnx.TensorProto.FLOAT:
+            bits = numpy_helper.to_array(tensor).view(np.uint32)
+            kept = ((bits + np.uint32(0x8000)) & np.uint32(0xFFFF0000)).view(np.float32)
+            tensor.CopyFrom(numpy_helper.from_array(kept, tensor.name))
+    return proto.SerializeToString()
 
 
 def write(out: Path, name: str, told: list[dict[str, object]]) -> None:
     """Put a network into the package, with how it was made."""
     DATA.mkdir(parents=True, exist_ok=True)
-    (DATA / f"{name}.onnx").write_bytes((out / NETWORK).read_bytes())
+    (DATA / f"{name}.onnx").write_bytes(lean((out / NETWORK).read_bytes()))
     (DATA / f"{name}-int8.onnx").write_bytes((out / INT8).read_bytes())
     begin = f" --parent {NETS[name].parent.upper()}/checkpoint.npz" if NETS[name].parent else ""
-    rounds = f" --rounds {len(told) - 1}" if len(told) < len(ROUNDS) else ""
+    rounds = f" --rounds {len(told) - 1}" if len(told) < len(NETS[name].rounds) else ""
     made = {
         "command": f"python bench/train_drive.py FOLDER --net {name}{begin}{rounds} --write",
         "pace": NETS[name].pace,
         "first_seed": FIRST_SEED,
         "drives": [asdict(kind) for kind in NETS[name].drives],
         "calibration_frames": CALIBRATION_FRAMES,
-        "rounds": [asdict(t) | report for t, report in zip(ROUNDS, told, strict=False)],
+        "rounds": [asdict(t) | report for t, report in zip(NETS[name].rounds, told, strict=False)],
     }
     (DATA / f"{name}.json").write_text(json.dumps(made, indent=1) + "\n")
     say(f"wrote {name} to {DATA}")

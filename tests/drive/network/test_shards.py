@@ -12,6 +12,7 @@ sys.path.insert(0, str(Path(__file__).parent))
 from small_net import SMALL, examples
 
 from chanzi.drive.camera import rig
+from chanzi.drive.messages import Command
 from chanzi.drive.network.shards import make_shard, read_shard, seen_cells, write_shard
 from chanzi.drive.network.train import held_out
 from chanzi.errors import DriveError
@@ -104,3 +105,19 @@ def test_an_epoch_shows_every_frame_once_and_is_drawn_from_its_seed():
     seen = sorted(float(v) for batch in a for v in batch.speed)
     assert np.allclose(seen, sorted(float(v) for batch in frames.in_order(50) for v in batch.speed))
     assert all((batch.images == batch.images.round()).all() and batch.images.max() <= 255 for batch in a)
+
+
+def test_an_epoch_shows_all_frames_with_a_command_and_a_share_of_the_others():
+    from chanzi.drive.network.batches import Frames
+
+    one = shard(40)
+    one.state[:, 1:] = 0
+    one.state[:, 1 + int(Command.FOLLOW)] = 255
+    one.state[:10, 1:] = 0
+    one.state[:10, 1 + int(Command.LEFT)] = 255
+    frames = Frames([one])
+    first, second = (frames.drawn(0.5, np.random.default_rng(seed)) for seed in (1, 2))
+    assert len(first) == len(set(first)) == 10 + 15
+    assert set(range(10)) <= set(first) & set(second)
+    assert set(first) != set(second)
+    assert sorted(frames.drawn(1.0, np.random.default_rng(1))) == list(range(40))

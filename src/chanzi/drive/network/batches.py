@@ -48,10 +48,12 @@ class Frames:
     def __init__(self, shards: Sequence[Shard]) -> None:
         self._images = [shard.images for shard in shards]
         self._at = [(k, i) for k, shard in enumerate(shards) for i in range(len(shard))]
+        self._told = np.zeros(0, bool)
         if not shards:
             return
         path = np.concatenate([shard.path_m for shard in shards])
         self._state = np.concatenate([shard.state for shard in shards])
+        self._told = self._state[:, 1 + int(Command.FOLLOW)] == 0
         self._left = path[:, :, 1] / LEFT_M
         self._ahead = (np.asarray(PATH_DISTANCES_M, np.float32) - path[:, :, 0]) / AHEAD_M
         self._speed = np.concatenate([shard.target_speed_m_s for shard in shards]) / np.float32(SPEED_M_S)
@@ -80,13 +82,26 @@ class Frames:
         for start in range(0, len(self), size):
             yield self.batch(np.arange(start, min(start + size, len(self))))
 
+    def drawn(self, untold_share: float, rng: np.random.Generator) -> npt.NDArray[np.int64]:
+        """Return an epoch's frames in an order: all at which the route commands something, a share of the others."""
+        if untold_share >= 1:
+            return rng.permutation(len(self))
+        told, untold = np.flatnonzero(self._told), np.flatnonzero(~self._told)
+        some = rng.permutation(untold)[: round(untold_share * len(untold))]
+        return rng.permutation(np.concatenate([told, some]))
+
     def shuffled(
-        self, size: int, rng: np.random.Generator, mirror: "Callable[[Batch], Batch] | None" = None
+        self,
+        size: int,
+        rng: np.random.Generator,
+        mirror: "Callable[[Batch], Batch] | None" = None,
+        untold_share: float = 1.0,
     ) -> Iterator[Batch]:
-        """Yield all frames in an order, a light and, where `mirror` is given, in mirrors that are drawn at random."""
+        """Yield the frames of an epoch in a light and, where `mirror` is given, in mirrors, both drawn at random."""
         import torch
 
-        for index in np.array_split(rng.permutation(len(self)), -(-len(self) // size)):
+        order = self.drawn(untold_share, rng)
+        for index in np.array_split(order, -(-len(order) // size)):
             plain = _relit(self.batch(index), rng)
             flipped = torch.from_numpy(rng.random(len(index)) < 0.5)
             yield plain if mirror is None else _chosen(flipped, mirror(plain), plain)

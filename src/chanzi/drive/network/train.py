@@ -47,6 +47,9 @@ class Training:
         Of the weights.
     held_share : float
         Share of the episodes that are held out, by hash of their file's name.
+    untold_share : float
+        Share of the frames for which the route commands nothing that an epoch shows, drawn anew each time: where
+        junctions are what is hard, the road to them need not be seen as often.
     mirror : bool
         Show every other frame in a mirror: right where left and right differ in nothing that matters.
     seed : int
@@ -58,6 +61,7 @@ class Training:
     rate: float = 2e-3
     decay: float = 1e-3
     held_share: float = 0.1
+    untold_share: float = 1.0
     mirror: bool = True
     seed: int = 0
     threads: int = 1
@@ -155,13 +159,13 @@ def train(
     before = _judge(net, held, seen, training.batch)
     if checkpoint.is_file():
         begun, before = state.load(checkpoint, weights_only=False)
-    steps = -(-len(learn) // training.batch)
+    steps = -(-len(learn.drawn(training.untold_share, np.random.default_rng(0))) // training.batch)
     mirror = partial(mirrored, spec=spec, cameras=cameras) if training.mirror else None
     for epoch in range(begun, training.epochs):
         net.train()
         total = 0.0
         rng = np.random.default_rng([training.seed, epoch])
-        for number, batch in enumerate(learn.shuffled(training.batch, rng, mirror)):
+        for number, batch in enumerate(learn.shuffled(training.batch, rng, mirror, training.untold_share)):
             rate = _rate(training, (epoch * steps + number) / (training.epochs * steps))
             for group in optimiser.param_groups:
                 group["lr"] = rate
