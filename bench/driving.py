@@ -89,10 +89,14 @@ def rows() -> list[Row]:
     for backend, episodes in kinds:
         found.append(Row(name="carracing", course=racing, backend=backend, first=UNSEEN, episodes=episodes))
     found.append(Row(name="carracing, held out", course=racing, backend="ort-int8", first=HELD_OUT, episodes=100))
-    for scenario in ("curve", "intersection", "mixed", "straight"):  # as soon as a network ships
-        course = Course(world=f"metadrive:{scenario}")
-        found.append(Row(name=f"metadrive {scenario}", course=course, backend="ort-int8", first=UNSEEN, episodes=100))
-        found.append(Row(name=f"metadrive {scenario}", course=course, backend="truth", first=UNSEEN, episodes=20))
+    for scenario in ("intersection", "roundabout", "curve", "straight"):
+        course, name = Course(world=f"metadrive:{scenario}"), f"metadrive-{scenario}"
+        found.append(Row(name=name, course=course, backend="ort-int8", first=UNSEEN, episodes=100))
+        if scenario == "intersection":
+            found.append(Row(name=name, course=course, backend="chip", first=UNSEEN, episodes=1))
+            found.append(Row(name=name, course=course, backend="float", first=UNSEEN, episodes=100))
+        found.append(Row(name=f"{name}, held out", course=course, backend="ort-int8", first=HELD_OUT, episodes=100))
+        found.append(Row(name=name, course=course, backend="truth", first=UNSEEN, episodes=100))
     return [row for row in found if shipped(row.course.world) is not None]
 
 
@@ -258,7 +262,9 @@ Networks were trained on seeds from 100,000 on, and tried on a few below that; n
 table. Those of *held out* were named before the first network was trained and are run once. *truth*: the same planner
 and controller told what is so, in place of a network: what is left to win. An episode of CarRacing arrives with its
 lap done within 20 s; the network drives at 1.2 times the speed that it proposes, and where it does not arrive it was
-too slow for a long track or slid off it.
+too slow for a long track or slid off it. MetaDrive's network drives at 0.8 times the speed that it proposes, and an
+episode there ends where its judge says so: a line that may not be crossed is *off road*, and who loops in a roundabout
+until time is up is in no column.
 
 ## The chip says what ONNX Runtime says
 
@@ -268,12 +274,11 @@ So a row of *ort-int8* is a row of *chip*, and only a handful of episodes are dr
 
 ## What is not here
 
-The motorway, the merge, the roundabout and the crossing of highway-env: the network has not seen them. No network ships
-for MetaDrive: a first one (`bench/train_drive.py FOLDER --net metadrive --parent HIGHWAY/checkpoint.npz --rounds 0`:
-2,671 frames of an expert, none of its own) was tried on seeds from 1,000 on (`chanzi drive --sim metadrive --scenario
-curve --model FOLDER/round-0/drive-int8.onnx --backend ort-int8 --seed 1000 --episodes 5`). It arrived in 5 curves of 5,
-and in none of 4 crossings (`intersection`): it left the road in two and hit another in two. That is too few to be a
-rate, and too bad to ship.
+The motorway, the merge, the roundabout and the crossing of highway-env: the network has not seen them.
+
+MetaDrive's junctions are not solved. The planner that is told the truth arrived in 37 of 40 crossings (seeds from 2,000
+on); the other three ended in a crash in a left turn. Told only of vehicles within one camera's 70 degrees it arrived in
+35: who comes from the side at its own speed is not in the picture. The rest is the network's.
 
 Rows with fewer than 100 episodes were cut short by time; the bench goes on where its journal ends.
 """
