@@ -276,9 +276,10 @@ So a row of *ort-int8* is a row of *chip*, and only a handful of episodes are dr
 
 The motorway, the merge, the roundabout and the crossing of highway-env: the network has not seen them.
 
-MetaDrive's junctions are not solved. The planner that is told the truth arrived in 37 of 40 crossings (seeds from 2,000
-on); the other three ended in a crash in a left turn. Told only of vehicles within one camera's 70 degrees it arrived in
-35: who comes from the side at its own speed is not in the picture. The rest is the network's.
+MetaDrive's junctions are not solved: most of its roundabouts that fail end on a line that may not be crossed. The
+planner that is told the truth arrived in 37 of 40 crossings (seeds from 2,000 on); the other three ended in a crash in
+a left turn. Told only of vehicles within one camera's 70 degrees it arrived in 35: who comes from the side at its own
+speed is not in the picture. The rest is the network's.
 
 Rows with fewer than 100 episodes were cut short by time; the bench goes on where its journal ends.
 """
