@@ -369,8 +369,8 @@ LIMITS = """
 RTL = """
 ## Its hardware
 
-`chanzi rtl --chip chanzi-one` writes it at full size, banks and all, in four minutes of one processor: 717 modules, each
-written once however often it is used. Simulating that is another matter. Cut down to arrays of 4 rows
+`chanzi rtl --chip chanzi-one` writes it at full size, banks and all, in four minutes of one processor: 717 modules,
+each written once however often it is used. Simulating that is another matter. Cut down to arrays of 4 rows
 (`chanzi.conform.hardware.cut_down`: three cores, ports and lanes twice the rows, 5 taps, the same bytes a cycle for
 each row) it is held against the reference, fast and timing simulators, bytes and cycles, by
 `pytest -m slow tests/conform/test_hardware.py -k chanzi_one`.
