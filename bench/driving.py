@@ -270,7 +270,9 @@ until time is up is in no column.
 
 {equality}
 
-So a row of *ort-int8* is a row of *chip*, and only a handful of episodes are driven with both, as a check.
+So a row of *ort-int8* is a row of *chip*. A drive is the same to the last bit on one machine with one state of the
+code: what an earlier machine had driven came out a little different here, and was driven again where it is compared.
+The other rows are of both machines.
 
 ## What is not here
 

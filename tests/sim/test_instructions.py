@@ -44,6 +44,24 @@ def ort(op: str, inputs: list, domain: str = "", out: int = TensorProto.INT8, **
     return session.run(None, {"i0": inputs[0]})[0]
 
 
+def products_hold() -> bool:
+    """Return whether ONNX Runtime's integer product of some 39 rows and 24 columns is that of integers.
+
+    With AMX, releases up to 1.23 at least add foreign products in tiles at the edge; what they say is no judgement.
+    """
+    rng = np.random.default_rng(0)
+    for _ in range(10):
+        a = rng.integers(0, 256, (39, 12)).astype(np.uint8)
+        b = rng.integers(-127, 128, (12, 24)).astype(np.int8)
+        found = ort("MatMulInteger", [a, b, np.uint8(131), np.int8(0)], out=TensorProto.INT32)
+        if (found != (a.astype(np.int64) - 131) @ b).any():
+            return False
+    return True
+
+
+PRODUCTS = pytest.mark.skipif(not products_hold(), reason="this ONNX Runtime multiplies wrongly on this processor")
+
+
 def quantized(rng, shape, dtype):
     info = np.iinfo(dtype)
     return rng.integers(info.min, info.max + 1, shape).astype(dtype), dtype(rng.integers(info.min, info.max + 1))
@@ -57,6 +75,7 @@ def bounds(dtype):
     return {"low": int(np.iinfo(dtype).min), "high": int(np.iinfo(dtype).max)}
 
 
+@PRODUCTS
 @SIMULATORS
 @given(seed=SEEDS)
 @settings(max_examples=12, deadline=None)
@@ -114,6 +133,7 @@ def test_convolution_equals_qlinearconv(simulator, seed):
     np.testing.assert_array_equal(got, want)
 
 
+@PRODUCTS
 @SIMULATORS
 @given(seed=SEEDS)
 @settings(max_examples=12, deadline=None)
