@@ -18,8 +18,10 @@ from pathlib import Path
 import numpy as np
 
 from chanzi.drive.network.aggregate import Lesson, aggregate
+from chanzi.drive.network.batches import Frames
 from chanzi.drive.network.collect import Recipe, collect
 from chanzi.drive.network.export import to_int8
+from chanzi.drive.network.revive import revive
 from chanzi.drive.network.shards import read_shard
 from chanzi.drive.network.spec import IMAGES, STATE, FloatArray, NetSpec
 from chanzi.drive.network.train import CHECKPOINT, NETWORK, Training, train
@@ -38,11 +40,11 @@ ROUNDS = (
 )
 """The first learns from the expert; each that follows begins with the weights before, on all drives so far."""
 METADRIVE_ROUNDS = (
-    Training(epochs=8, rate=3e-3, held_share=0.08, mirror=False),
-    Training(epochs=6, rate=2e-3, held_share=0.08, mirror=False),
-    Training(epochs=6, rate=1.5e-3, held_share=0.08, untold_share=0.5, mirror=False),
+    Training(epochs=5, rate=1e-3, held_share=0.06, untold_share=0.35, mirror=False),
+    Training(epochs=4, rate=8e-4, held_share=0.06, untold_share=0.35, mirror=False),
 )
 """Without a mirror: traffic keeps to the right there, with a yellow line to its left."""
+REVIVE_FRAMES = 512
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -58,6 +60,9 @@ class Drives:
         Episodes of the expert.
     own : tuple of int
         Episodes of the network in each round that follows; as many as in the last in those beyond.
+    before : int
+        Episodes, in the first round, of the network that `--before` names: one that shipped earlier shows its mistakes
+        before there is another.
     lesson : Lesson
         How the network's own are shared with a teacher.
     """
@@ -66,6 +71,7 @@ class Drives:
     recipe: Recipe
     expert: int
     own: tuple[int, ...]
+    before: int = 0
     lesson: Lesson = field(default_factory=Lesson)
 
 
@@ -81,7 +87,7 @@ class Net:
     pace : float
         How much faster than it proposes it drives.
     parent : str
-        The network whose first weights it begins with.
+        The network whose weights it begins with.
     rounds : tuple of Training
     """
 
@@ -99,7 +105,7 @@ def highway(scenario: str, weather: str, variety: float, *, expert: int, own: in
     return Drives(name=f"highway-{scenario}-{weather}", recipe=recipe, expert=expert, own=(own,))
 
 
-def metadrive(scenario: str, weather: str, *, expert: int, own: tuple[int, ...]) -> Drives:
+def metadrive(scenario: str, weather: str, *, expert: int, before: int, own: tuple[int, ...]) -> Drives:
     """Return drives on one of MetaDrive's roads, whose lines may not be crossed: the pushes are small."""
     recipe = Recipe(
         world=f"metadrive:{scenario}",
@@ -111,7 +117,7 @@ def metadrive(scenario: str, weather: str, *, expert: int, own: tuple[int, ...])
         seconds=70.0,
     )
     name = f"metadrive-{scenario}-{weather}"
-    return Drives(name=name, recipe=recipe, expert=expert, own=own, lesson=Lesson(far_m=0.7))
+    return Drives(name=name, recipe=recipe, expert=expert, own=own, before=before, lesson=Lesson(far_m=0.7))
 
 
 NETS = {
@@ -127,13 +133,14 @@ NETS = {
     "metadrive": Net(
         spec=NetSpec(),
         pace=0.8,
+        parent="metadrive",
         rounds=METADRIVE_ROUNDS,
         drives=(
-            metadrive("intersection", "clear", expert=30, own=(60, 32)),
-            metadrive("roundabout", "clear", expert=18, own=(36, 20)),
-            metadrive("curve", "clear", expert=8, own=(3, 2)),
-            metadrive("straight", "clear", expert=5, own=(2, 1)),
-            metadrive("mixed", "mixed", expert=6, own=(5, 2)),
+            metadrive("roundabout", "clear", expert=60, before=50, own=(12,)),
+            metadrive("intersection", "clear", expert=50, before=40, own=(36,)),
+            metadrive("curve", "clear", expert=8, before=3, own=(1,)),
+            metadrive("straight", "clear", expert=5, before=2, own=(1,)),
+            metadrive("mixed", "mixed", expert=4, before=0, own=(0,)),
         ),
     ),
     "carracing": Net(
@@ -162,7 +169,7 @@ def say(text: str) -> None:
     print(time.strftime("%H:%M:%S"), text, flush=True)
 
 
-def gather(folder: Path, drives: tuple[Drives, ...], round_: int, int8: Path | None) -> list[Path]:
+def gather(folder: Path, drives: tuple[Drives, ...], round_: int, int8: Path | None, before: Path | None) -> list[Path]:
     """Return the episodes of a round, driven if they are not there: the expert's, or a network's own."""
     found = []
     for kind in drives:
@@ -170,6 +177,10 @@ def gather(folder: Path, drives: tuple[Drives, ...], round_: int, int8: Path | N
         where = folder / "drives" / f"{round_}-{kind.name}"
         if int8 is None:
             found += collect(where, range(begin, begin + kind.expert), kind.recipe, progress=say)
+            if kind.before and before is not None:
+                where, seeds = folder / "drives" / f"before-{kind.name}", range(begin + 500, begin + 500 + kind.before)
+                pilot = Pilot(before, backend="ort-int8")
+                found += aggregate(where, seeds, kind.recipe, pilot, kind.lesson, progress=say)
         elif own := kind.own[min(round_, len(kind.own)) - 1]:
             pilot = Pilot(int8, backend="ort-int8")
             found += aggregate(where, range(begin, begin + own), kind.recipe, pilot, kind.lesson, progress=say)
@@ -189,12 +200,25 @@ def quantized(floating: Path, shards: list[Path]) -> bytes:
     return to_int8(floating.read_bytes(), feeds)
 
 
+def checkpoint_of(floating: Path, shards: list[Path], made: Path) -> Path:
+    """Return the checkpoint of a network that is there as a float ONNX file alone."""
+    frames = Frames([read_shard(path) for path in shards])
+    some = np.random.default_rng(0).permutation(len(frames))[:REVIVE_FRAMES]
+    made.write_bytes(revive(floating, frames.batch(some)))
+    return made
+
+
 def main() -> None:
     """Run every stage that is not done."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("folder", type=Path)
     parser.add_argument("--net", choices=NETS, default="highway")
-    parser.add_argument("--parent", type=Path, help="checkpoint.npz to begin with, where the network has a parent")
+    parser.add_argument(
+        "--parent", type=Path, help="checkpoint.npz or float.onnx to begin with, where the network has a parent"
+    )
+    parser.add_argument(
+        "--before", type=Path, help="INT8.onnx that shipped before, whose drives are in the first round"
+    )
     parser.add_argument("--rounds", type=int, help="after the first; all that the network has without")
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--write", action="store_true")
@@ -212,11 +236,13 @@ def main() -> None:
         parser.error(f"{args.net} begins with {net.parent or 'nothing'}: --parent")
     told = []
     for round_, training in enumerate(net.rounds[: last + 1]):
-        shards += gather(args.folder, net.drives, round_, int8)
+        shards += gather(args.folder, net.drives, round_, int8, args.before)
         out = args.folder / f"round-{round_}"
         done, int8 = out / "report.json", out / INT8
         if not done.is_file():
             out.mkdir(parents=True, exist_ok=True)
+            if parent is not None and parent.suffix == ".onnx":
+                parent = checkpoint_of(parent, shards, args.folder / "parent.npz")
             training = replace(training, threads=args.threads)
             report = train(shards, out, net.spec, training, cameras=cameras, parent=parent, progress=say)
             int8.write_bytes(quantized(out / NETWORK, shards))
@@ -225,7 +251,7 @@ def main() -> None:
         told.append(json.loads(done.read_text()))
         say(f"round {round_}: {told[-1]}")
     if args.write:
-        write(args.folder / f"round-{last}", args.net, told)
+        write(args.folder / f"round-{last}", args.net, told, args.parent, args.before)
 
 
 def lean(model: bytes) -> bytes:
@@ -242,12 +268,13 @@ def lean(model: bytes) -> bytes:
     return proto.SerializeToString()
 
 
-def write(out: Path, name: str, told: list[dict[str, object]]) -> None:
+def write(out: Path, name: str, told: list[dict[str, object]], parent: Path | None, before: Path | None) -> None:
     """Put a network into the package, with how it was made."""
     DATA.mkdir(parents=True, exist_ok=True)
     (DATA / f"{name}.onnx").write_bytes(lean((out / NETWORK).read_bytes()))
     (DATA / f"{name}-int8.onnx").write_bytes((out / INT8).read_bytes())
-    begin = f" --parent {NETS[name].parent.upper()}/checkpoint.npz" if NETS[name].parent else ""
+    given = (("--parent", parent), ("--before", before))
+    begin = "".join(f" {option} OLD/{path.name}" for option, path in given if path is not None)
     rounds = f" --rounds {len(told) - 1}" if len(told) < len(NETS[name].rounds) else ""
     made = {
         "command": f"python bench/train_drive.py FOLDER --net {name}{begin}{rounds} --write",

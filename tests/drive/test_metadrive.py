@@ -1,5 +1,6 @@
 """MetaDrive behind the world's protocol: it obeys, it repeats itself, it shows what is so, it can be driven."""
 
+import itertools
 import math
 
 import numpy as np
@@ -167,6 +168,19 @@ def test_commands_are_what_is_done():
         assert angle == pytest.approx(expected, abs=2)
         asked.add(turn.command)
     assert asked == {Command.LEFT, Command.STRAIGHT, Command.RIGHT}
+
+
+def test_a_roundabout_is_told_exit_by_exit():
+    """Its exits look alike: `LEFT` past each that is not taken, `RIGHT` at the one that is; no gap between them."""
+    world = make_world("metadrive:roundabout", traffic=0.0)
+    exits = set()
+    for seed in range(12):
+        world.reset(seed)
+        turns = world._turns
+        assert [turn.command for turn in turns] == [Command.LEFT] * (len(turns) - 1) + [Command.RIGHT]
+        assert all(a.end_m == b.begin_m for a, b in itertools.pairwise(turns))
+        exits.add(len(turns))
+    assert exits == {1, 2, 3}
 
 
 def test_one_world_a_process():

@@ -10,12 +10,16 @@ sys.path.insert(0, str(Path(__file__).parent))
 
 from small_net import SMALL, examples, write_shards
 
+from chanzi.drive.network.batches import Frames
 from chanzi.drive.network.export import spec_of, to_int8, to_onnx
+from chanzi.drive.network.revive import revive
+from chanzi.drive.network.shards import read_shard
 from chanzi.drive.network.spec import IMAGES, OUTPUTS, STATE, feed
 from chanzi.drive.network.train import CHECKPOINT, NETWORK, Training, train
 from chanzi.drive.pilot import Pilot, same
 from chanzi.errors import ChanziError, DriveError
 
+onnxruntime = pytest.importorskip("onnxruntime")
 torch = pytest.importorskip("torch")
 pytest.importorskip("onnxscript")
 pytestmark = pytest.mark.torch
@@ -49,6 +53,21 @@ def test_it_learns(trained):
     assert report.frames + report.held_frames == 240
     assert report.loss_after < 0.5 * report.loss_before
     assert report.left_m[0] < 0.5
+
+
+def test_a_float_file_is_a_beginning(trained, networks, tmp_path):
+    """Trained on at no rate to speak of, it says what it said: normalization is folded in, and set again."""
+    folder, shards, *_ = trained
+    floating, _, feeds = networks
+    frames = Frames([read_shard(path) for path in shards])
+    (tmp_path / "parent.npz").write_bytes(revive(folder / "out" / NETWORK, frames.batch(np.arange(len(frames)))))
+    again = Training(epochs=1, batch=80, rate=1e-9, decay=0.0, mirror=False)
+    train(shards, tmp_path, SMALL, again, parent=tmp_path / "parent.npz")
+    before = onnxruntime.InferenceSession(floating)
+    after = onnxruntime.InferenceSession((tmp_path / NETWORK).read_bytes())
+    for inputs in feeds:
+        for old, new in zip(before.run(None, inputs), after.run(None, inputs), strict=True):
+            np.testing.assert_allclose(new, old, rtol=0.1, atol=0.1)
 
 
 def test_killed_it_ends_as_if_it_had_not_been(trained, tmp_path):

@@ -48,10 +48,13 @@ class Leg:
     lane : metadrive lane
     junction : int or None
         Number of the junction whose inside it crosses.
+    fork : bool
+        Whether other ways begin where it begins.
     """
 
     lane: Any
     junction: int | None
+    fork: bool
 
 
 class _Maps(PGMapManager):
@@ -207,7 +210,11 @@ def _choose_route(road_map: PGMap, rng: np.random.Generator) -> tuple[Leg, ...]:
         chains = _chains(network.graph, roads)
         if chains:
             chain = _suited(chains, inside, rng)
-            return tuple(Leg(lane=lane, junction=number) for lane, number in zip(chain, inside, strict=True))
+            forks = [len(network.graph[start]) > 1 for start, _ in roads]
+            return tuple(
+                Leg(lane=lane, junction=number, fork=fork)
+                for lane, number, fork in zip(chain, inside, forks, strict=True)
+            )
     return ()
 
 

@@ -19,16 +19,29 @@ Points = npt.NDArray[np.float64]
 NOTICE_M = 45.0
 """How far before a junction the route names the direction."""
 
+_PAST_M = 6.0
+"""How far past a fork inside a junction the route names what follows: by then the ways are a car's width apart."""
+
 _STEP_M = 0.5
 _BEND_STEP_RAD = 0.06
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Turn:
-    """What the route asks for from one distance along it to another."""
+    """What the route asks for at one fork, from one distance along it to another.
+
+    Parameters
+    ----------
+    begin_m, end_m : float
+        Where it is asked for.
+    inside_m : float
+        From where to `end_m` the car is inside the junction.
+    command : Command
+    """
 
     begin_m: float
     end_m: float
+    inside_m: float
     command: Command
 
 
@@ -47,17 +60,26 @@ def centre_line(lane: Any, step_m: float = _STEP_M) -> Points:
 
 
 def route_of(legs: Sequence[Leg]) -> tuple[Route, tuple[Turn, ...]]:
-    """Return the line to drive along, and what the route asks for on the way."""
+    """Return the line to drive along, and what the route asks for on the way: a turn for each fork of a junction.
+
+    A crossing has one fork. A roundabout has one at each exit, and looks the same before each: `LEFT` is to
+    stay in it, past the next exit, and `RIGHT` is to leave it there.
+    """
     line = Route(np.concatenate([centre_line(leg.lane) for leg in legs]))
     ends = np.cumsum([leg.lane.length for leg in legs])
     begins = np.concatenate([[0.0], ends[:-1]])
     turns = []
     for number in dict.fromkeys(leg.junction for leg in legs if leg.junction is not None):
         part = [k for k, leg in enumerate(legs) if leg.junction == number]
-        first, last = legs[part[0]].lane, legs[part[-1]].lane
-        angle = math.remainder(last.heading_theta_at(last.length) - first.heading_theta_at(0.0), 2 * math.pi)
-        command = Command.STRAIGHT if abs(angle) < math.pi / 4 else Command.LEFT if angle > 0 else Command.RIGHT
-        turns.append(Turn(begin_m=float(begins[part[0]]) - NOTICE_M, end_m=float(ends[part[-1]]), command=command))
+        forks = [k for k in part if legs[k].fork] or part[:1]
+        begin, inside = float(begins[part[0]]) - NOTICE_M, float(begins[part[0]])
+        for fork, following in zip(forks, [*forks[1:], part[-1] + 1], strict=True):
+            first, last = legs[fork].lane, legs[following - 1].lane
+            angle = math.remainder(last.heading_theta_at(last.length) - first.heading_theta_at(0.0), 2 * math.pi)
+            command = Command.STRAIGHT if abs(angle) < math.pi / 4 else Command.LEFT if angle > 0 else Command.RIGHT
+            end = float(ends[part[-1]] if fork == forks[-1] else begins[fork] + _PAST_M)
+            turns.append(Turn(begin_m=begin, end_m=end, inside_m=inside, command=command))
+            begin = inside = end
     return line, tuple(turns)
 
 

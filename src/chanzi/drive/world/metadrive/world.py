@@ -14,7 +14,7 @@ from chanzi.drive.world.careful import LATERAL_M_S2, curve_speeds_m_s, follow_sp
 from chanzi.drive.world.crossing import clear_speed_m_s, trials_m
 from chanzi.drive.world.metadrive import engine
 from chanzi.drive.world.metadrive.forecast import forecasts
-from chanzi.drive.world.metadrive.roads import NOTICE_M, plain_lanes_of, route_of
+from chanzi.drive.world.metadrive.roads import plain_lanes_of, route_of
 from chanzi.drive.world.metadrive.scenarios import SCENARIOS
 from chanzi.drive.world.scene.body import Body
 from chanzi.drive.world.solids import PAINTS
@@ -302,7 +302,7 @@ class MetaDriveWorld:
         route, along = self._route, self._along
         bends = route.curvature_1_m(along + ahead)
         for turn in self._turns:
-            inside = (along + ahead > turn.begin_m + NOTICE_M) & (along + ahead < turn.end_m)
+            inside = (along + ahead > turn.inside_m) & (along + ahead < turn.end_m)
             bends = np.where(inside, np.maximum(np.abs(bends), _JUNCTION_1_M), bends)
         limits = curve_speeds_m_s(ahead, bends)
         target = min(self.limit_m_s, float(limits[0]))
