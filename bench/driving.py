@@ -284,8 +284,8 @@ Told only of vehicles within one camera's 70 degrees it arrived in 35: who comes
 in the picture.
 
 Told the truth it arrived in 29 of 30 roundabouts. Of the network's first 25, the five that left the road are five of
-the six whose entries and exits are arcs of 6.0 m or less; it arrived in all 19 that are wider. Of 16 tried before (seeds
-from 1,012 on) it left the road in none and crashed in one.
+the six whose entries and exits are arcs of 6.0 m or less; it arrived in all 19 that are wider. Of 16 tried before
+(seeds from 1,012 on) it left the road in none and crashed in one.
 
 Rows with fewer than 100 episodes were cut short by time; the bench goes on where its journal ends.
 """
