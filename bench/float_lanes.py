@@ -1,6 +1,6 @@
 """How many operands the hardware's float32 blocks were given, and how many results differ from NumPy's.
 
-python bench/float_lanes.py [--pairs 10000000]     prints a table; several minutes
+python bench/float_lanes.py [--pairs 10000000] [--stages 2]     prints a table; several minutes
 """
 
 import argparse
@@ -11,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from chanzi.flow.module import model
+from chanzi.isa.pipeline import pipeline
 from chanzi.numerics.fused import fma
 from chanzi.rtl import float32
 
@@ -42,7 +43,7 @@ def integers(rng: np.random.Generator, n: int, bits: int) -> npt.NDArray[np.int6
     return rng.integers(-(1 << bits - 1), 1 << bits - 1, n) >> rng.integers(0, bits, n)
 
 
-def cases() -> dict[str, tuple[Callable[[], object], int, Callable]]:
+def cases(stages: int) -> dict[str, tuple[Callable[[], object], int, Callable]]:
     """Return name -> (block, latency, function that draws inputs and the expected result)."""
 
     def two(function: Callable) -> Callable:
@@ -70,13 +71,14 @@ def cases() -> dict[str, tuple[Callable[[], object], int, Callable]]:
         value = integers(rng, n, 32)
         return {"value": value & 0xFFFFFFFF}, value.astype(np.float32)
 
+    depth = pipeline(stages)
     return {
-        "multiply": (float32.Multiply, float32.MULTIPLY_LATENCY, two(np.multiply)),
-        "divide": (float32.Divide, float32.DIVIDE_LATENCY, two(np.divide)),
-        "add": (lambda: float32.MultiplyAdd(2), float32.ADD_LATENCY, added),
-        "multiply-add, 9-bit factor": (lambda: float32.MultiplyAdd(9), float32.FMA_LATENCY, fused(9)),
-        "multiply-add, 19-bit factor": (lambda: float32.MultiplyAdd(19), float32.FMA_LATENCY, fused(19)),
-        "from int32": (lambda: float32.FromInt(32), float32.FROM_INT_LATENCY, converted),
+        "multiply": (lambda: float32.Multiply(stages), depth.multiply, two(np.multiply)),
+        "divide": (lambda: float32.Divide(stages), depth.divide, two(np.divide)),
+        "add": (lambda: float32.MultiplyAdd(2, stages), depth.multiply_add, added),
+        "multiply-add, 9-bit factor": (lambda: float32.MultiplyAdd(9, stages), depth.multiply_add, fused(9)),
+        "multiply-add, 19-bit factor": (lambda: float32.MultiplyAdd(19, stages), depth.multiply_add, fused(19)),
+        "from int32": (lambda: float32.FromInt(32, stages), depth.from_int, converted),
     }
 
 
@@ -84,9 +86,11 @@ def main() -> None:
     """Run and print."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--pairs", type=int, default=10_000_000)
-    pairs = parser.parse_args().pairs
+    parser.add_argument("--stages", type=int, default=1, choices=(1, 2), help="cycles of each step")
+    given = parser.parse_args()
+    pairs = given.pairs
     print(f"{'block':30} {'operands':>12} {'differences':>12} {'seconds':>8}")
-    for name, (block, latency, draw) in cases().items():
+    for name, (block, latency, draw) in cases(given.stages).items():
         dut, rng, wrong, done, start = model(block()), np.random.default_rng(2026), 0, 0, time.perf_counter()
         while done < pairs:
             n = min(CHUNK, pairs - done)

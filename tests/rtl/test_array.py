@@ -13,7 +13,7 @@ from chanzi.conform.coverage import missing
 from chanzi.conform.generate import random_program
 from chanzi.flow.module import model
 from chanzi.flow.verilator import Model
-from chanzi.isa.cycles import EPILOGUE_CYCLES, array_latency, dot_timing
+from chanzi.isa.cycles import array_latency, dot_timing, epilogue_cycles
 from chanzi.isa.fields import DotFlag, Opcode
 from chanzi.isa.hazards import conflict, streams
 from chanzi.isa.instruction import Dot
@@ -134,7 +134,7 @@ def expected(core, dots, begins) -> tuple[list[int], list[int]]:
         complete = end + array_latency(core)
         if not held:
             gate = end + t.last_spacing
-            complete += t.last_drain + EPILOGUE_CYCLES
+            complete += t.last_drain + epilogue_cycles(core)
         completes.append(max(complete, completes[-1] if completes else 0))
     return earliest, completes
 

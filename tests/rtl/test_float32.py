@@ -8,6 +8,7 @@ pytest.importorskip("amaranth")
 pytest.importorskip("pyosys")
 
 from chanzi.flow.module import model
+from chanzi.isa.pipeline import pipeline
 from chanzi.numerics.fused import add_values, fma
 from chanzi.numerics.requantize import mul_values, round_clip
 from chanzi.rtl import float32, lane
@@ -72,16 +73,18 @@ def run(design: object, inputs: dict[str, np.ndarray], output: str, latency: int
     return model(design).stream(padded, [output])[output][latency : latency + n]
 
 
-def test_multiply_and_divide() -> None:
+@pytest.mark.parametrize("stages", [1, 2])
+def test_multiply_and_divide(stages: int) -> None:
     x, y = pairs(np.random.default_rng(1), N)
     with np.errstate(all="ignore"):
         product, quotient = x.view(np.float32) * y.view(np.float32), x.view(np.float32) / y.view(np.float32)
-    assert same(run(float32.Multiply(), {"x": x, "y": y}, "bits", float32.MULTIPLY_LATENCY), product).all()
-    assert same(run(float32.Divide(), {"x": x, "y": y}, "bits", float32.DIVIDE_LATENCY), quotient).all()
+    assert same(run(float32.Multiply(stages), {"x": x, "y": y}, "bits", pipeline(stages).multiply), product).all()
+    assert same(run(float32.Divide(stages), {"x": x, "y": y}, "bits", pipeline(stages).divide), quotient).all()
 
 
+@pytest.mark.parametrize("stages", [1, 2])
 @pytest.mark.parametrize("bits", [9, 19])
-def test_multiply_add(bits: int) -> None:
+def test_multiply_add(bits: int, stages: int) -> None:
     rng = np.random.default_rng(bits)
     x, z = pairs(rng, N)
     y = rng.integers(-(1 << bits - 1), 1 << bits - 1, len(x))
@@ -93,27 +96,40 @@ def test_multiply_add(bits: int) -> None:
         )
         z = np.where(near, opposite, z).astype(np.uint32)
         wanted = fma(x.view(np.float32), y.astype(np.float32), z.view(np.float32))
-    got = run(float32.MultiplyAdd(bits), {"x": x, "y": y & ((1 << bits) - 1), "z": z}, "bits", float32.FMA_LATENCY)
+    got = run(
+        float32.MultiplyAdd(bits, stages),
+        {"x": x, "y": y & ((1 << bits) - 1), "z": z},
+        "bits",
+        pipeline(stages).multiply_add,
+    )
     assert same(got, wanted).all()
 
 
-def test_addition_is_a_fused_multiplication_by_one() -> None:
+@pytest.mark.parametrize("stages", [1, 2])
+def test_addition_is_a_fused_multiplication_by_one(stages: int) -> None:
     x, z = pairs(np.random.default_rng(3), N)
     with np.errstate(all="ignore"):
         wanted = x.view(np.float32) + z.view(np.float32)
-    got = run(float32.MultiplyAdd(2), {"x": x, "y": np.ones(len(x), np.uint8), "z": z}, "bits", float32.ADD_LATENCY)
+    got = run(
+        float32.MultiplyAdd(2, stages),
+        {"x": x, "y": np.ones(len(x), np.uint8), "z": z},
+        "bits",
+        pipeline(stages).multiply_add,
+    )
     assert same(got, wanted).all()
 
 
-def test_from_int() -> None:
+@pytest.mark.parametrize("stages", [1, 2])
+def test_from_int(stages: int) -> None:
     rng = np.random.default_rng(4)
     value = rng.integers(-(1 << 31), 1 << 31, N) >> rng.integers(0, 31, N)
     value[:4] = [0, -(1 << 31), (1 << 31) - 1, -1]
-    got = run(float32.FromInt(32), {"value": value & 0xFFFFFFFF}, "bits", float32.FROM_INT_LATENCY)
+    got = run(float32.FromInt(32, stages), {"value": value & 0xFFFFFFFF}, "bits", pipeline(stages).from_int)
     assert same(got, value.astype(np.float32)).all()
 
 
-def test_requantize() -> None:
+@pytest.mark.parametrize("stages", [1, 2])
+def test_requantize(stages: int) -> None:
     rng = np.random.default_rng(5)
     acc = rng.integers(-(1 << 31), 1 << 31, N) >> rng.integers(0, 28, N)
     bias = rng.integers(-(1 << 31), 1 << 31, N) >> rng.integers(0, 31, N)
@@ -123,20 +139,21 @@ def test_requantize() -> None:
     for zero, low, high in ((3, 0, 255), (-128, -128, 127), (-30000, -5, 100), (200, 7, 7)):
         limits = {k: np.full(N, v & 0xFFFF, np.uint16) for k, v in (("zero", zero), ("low", low), ("high", high))}
         inputs = {"acc": acc & 0xFFFFFFFF, "bias": bias & 0xFFFFFFFF, "scale": scale, **limits}
-        dut = model(lane.Requantize())
+        dut = model(lane.Requantize(stages))
         for name, value in limits.items():
             dut.set(name, int(value[0]))
         padded = {k: np.concatenate([v, v[:32]]) for k, v in inputs.items()}
-        got = dut.stream(padded, ["out"])["out"][lane.REQUANTIZE_LATENCY :][:N]
+        got = dut.stream(padded, ["out"])["out"][pipeline(stages).requantize :][:N]
         total = ((acc + bias + (1 << 31)) % (1 << 32) - (1 << 31)).astype(np.int32)
         with np.errstate(all="ignore"):
             wanted = round_clip(total.astype(np.float32) * scale.view(np.float32), zero, low, high) & 0xFF
         assert (got == wanted).all()
 
 
-def test_combine() -> None:
+@pytest.mark.parametrize("stages", [1, 2])
+def test_combine(stages: int) -> None:
     rng = np.random.default_rng(6)
-    dut, constants = model(lane.Combine()), model(lane.CombineConstants())
+    dut, constants = model(lane.Combine(stages)), model(lane.CombineConstants(stages))
     for turn in range(24):
         mul, first = turn % 2, turn // 2 % 2
         signed = rng.integers(0, 2, 2)
@@ -154,7 +171,7 @@ def test_combine() -> None:
         constants.set("begin", 1)
         constants.step(1)
         constants.set("begin", 0)
-        constants.step(lane.CONSTANTS_LATENCY + 7 * (turn % 5))  # what has come stays
+        constants.step(pipeline(stages).constants + 7 * (turn % 5))  # what has come stays
         side = bits if first else bits[::-1]
         factor = int(mul_scale.view(np.uint32))
         given = {"mul": mul, "first_is_r": first, "x_zero": zeros[0], "r_zero": zeros[1], "low": low, "high": high}
@@ -170,4 +187,4 @@ def test_combine() -> None:
             (a, sa, za), (b, sb, zb) = sides
             value = add_values(a, b, scales=(sa, sb), zeros=(za, zb), zero=out_zero)
         wanted = round_clip(value, 0, low, high) & 0xFF
-        assert (got[lane.COMBINE_LATENCY :][:4000] == wanted).all()
+        assert (got[pipeline(stages).combine :][:4000] == wanted).all()

@@ -19,7 +19,7 @@ from chanzi.chip import load_chip
 from chanzi.chip.chip import Core
 from chanzi.flow.module import model
 from chanzi.flow.verilator import Model
-from chanzi.isa.cycles import VECTOR_LATENCY_CYCLES, vec_cycles
+from chanzi.isa.cycles import vec_cycles, vector_latency_cycles
 from chanzi.isa.fields import VecFlag, VecKind
 from chanzi.isa.instruction import Instruction, Vec
 from chanzi.isa.legality import check_instructions
@@ -71,7 +71,7 @@ def check(core: Core, dut: Model, memory: np.ndarray, code: list[Instruction]) -
     assert not differ.size, ([int(i) for i in differ], mine[differ], wanted.scratchpad[differ], code)
     end = None
     for ins, (begin, complete) in zip(code, times, strict=True):
-        assert complete - begin == vec_cycles(core, ins) + VECTOR_LATENCY_CYCLES, ins
+        assert complete - begin == vec_cycles(core, ins) + vector_latency_cycles(core), ins
         assert end is None or begin == end, "the next one waits longer than for its predecessor"
         end = complete
     return mine

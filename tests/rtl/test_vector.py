@@ -18,7 +18,7 @@ from chanzi.chip import load_chip
 from chanzi.conform.coverage import missing
 from chanzi.conform.generate import random_program
 from chanzi.flow.module import model
-from chanzi.isa.cycles import VECTOR_LATENCY_CYCLES, vec_cycles
+from chanzi.isa.cycles import vec_cycles, vector_latency_cycles
 from chanzi.isa.fields import Opcode
 from chanzi.rtl.vector.engine import VectorEngine
 from chanzi.sim import reference
@@ -55,4 +55,4 @@ def test_bytes_and_cycles_of_random_vecs(dim: int, port: int, lanes: int, progra
         differ = [int(i) for i in np.flatnonzero(mine != wanted.scratchpad)[:8]]
         assert not differ, (code, differ)
         for ins, (begin, complete) in zip(code, times, strict=True):
-            assert complete - begin == vec_cycles(core, ins) + VECTOR_LATENCY_CYCLES, ins
+            assert complete - begin == vec_cycles(core, ins) + vector_latency_cycles(core), ins

@@ -17,7 +17,7 @@ from vector_bench import run, small_core
 from chanzi.chip import load_chip
 from chanzi.errors import ProgramError
 from chanzi.flow.module import model
-from chanzi.isa.cycles import VECTOR_LATENCY_CYCLES, vec_cycles
+from chanzi.isa.cycles import vec_cycles, vector_latency_cycles
 from chanzi.isa.fields import VecFlag, VecKind
 from chanzi.isa.instruction import Vec
 from chanzi.isa.legality import check_instructions
@@ -115,4 +115,4 @@ def test_windows_of_all_shapes(dim: int, port: int, taps_per_lane: int, count: i
         reference.vec(None, state, ins)
         differ = np.flatnonzero(memory != state.scratchpad)
         assert not differ.size, (ins, differ[:8])
-        assert complete - begin == vec_cycles(core, ins) + VECTOR_LATENCY_CYCLES, ins
+        assert complete - begin == vec_cycles(core, ins) + vector_latency_cycles(core), ins

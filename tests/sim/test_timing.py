@@ -11,18 +11,18 @@ from chanzi.chip.chip import Chip, Core, Dram, Scratchpad
 from chanzi.errors import ProgramError
 from chanzi.isa.cycles import (
     ARRIVAL_CYCLES,
-    EPILOGUE_CYCLES,
     FETCH_CYCLES,
     REQUEST_CYCLES,
     RESPONSE_CYCLES,
     START_CYCLES,
     TURN_CYCLES,
-    VECTOR_LATENCY_CYCLES,
     array_latency,
     dma_cycles,
     dma_span,
     dot_timing,
+    epilogue_cycles,
     vec_cycles,
+    vector_latency_cycles,
 )
 from chanzi.isa.fields import DotFlag, Engine, Opcode, VecKind
 from chanzi.isa.instruction import Dot, Halt, Load, Store, Vec
@@ -142,11 +142,11 @@ class Machine:
             else:
                 core.feed_free = max(t + timing.first, core.drain_gate) + timing.rest
                 core.drain_gate = core.feed_free + timing.last_spacing
-                end = core.feed_free + lat + timing.last_drain + EPILOGUE_CYCLES
+                end = core.feed_free + lat + timing.last_drain + epilogue_cycles(self.config)
             log[1:] = [t, t, core.feed_free, core.complete(2, end)]
         elif e == 3 and t >= core.vector_free:
             end = t + vec_cycles(self.config, ins)
-            core.vector_free = core.complete(3, end + VECTOR_LATENCY_CYCLES)
+            core.vector_free = core.complete(3, end + vector_latency_cycles(self.config))
             log[1:] = [t, t, end, core.vector_free]
         elif e < 2 and core.asking[e] is None:
             log[1] = t
@@ -271,7 +271,7 @@ def test_causes_hold(case):
 def test_total_of_one_dot():
     chip = make_chip()
     t = simulate(chip, segment([dot(8, 8, 32)]))
-    assert t.cycles == START_CYCLES + 32 + array_latency(chip.core) + 8 + EPILOGUE_CYCLES
+    assert t.cycles == START_CYCLES + 32 + array_latency(chip.core) + 8 + epilogue_cycles(chip.core)
 
 
 def test_load_is_requested_while_its_predecessor_streams():

@@ -77,6 +77,9 @@ class Core:
     code_instructions : int
         Instructions of 256 bytes that the core's instruction memory holds: the longest setup or frame code.
         The default holds ResNet-50 on a 16 x 16 array, whose small memory makes it 8,875; large cores need far less.
+    float_stages : int
+        Cycles of each step of float32 arithmetic, 1 or 2: with 2, a register cuts every step, for fabrics of look-up
+        tables. Results come some cycles later (`chanzi.isa.pipeline`) and are the same.
     """
 
     dim: int
@@ -88,6 +91,7 @@ class Core:
     queue_depth: int = 16
     issue_cycles: int = 8
     code_instructions: int = 16384
+    float_stages: int = 1
 
     def __post_init__(self) -> None:
         _require(2 <= self.dim <= 512, f"core.dim is {self.dim}", "the array side must be between 2 and 512")
@@ -125,6 +129,7 @@ class Core:
         _require(1 <= self.taps_per_lane <= 64, f"core.taps_per_lane is {self.taps_per_lane}", "use 1 to 64")
         _require(1 <= self.queue_depth <= 4096, f"core.queue_depth is {self.queue_depth}", "use 1 to 4096")
         _require(1 <= self.issue_cycles <= 4096, f"core.issue_cycles is {self.issue_cycles}", "use 1 to 4096")
+        _require(self.float_stages in (1, 2), f"core.float_stages is {self.float_stages}", "use 1 or 2")
         _require(
             2 <= self.code_instructions <= 65536,
             f"core.code_instructions is {self.code_instructions}",

@@ -13,7 +13,7 @@ import numpy as np
 
 from chanzi.chip.chip import Chip, Core
 from chanzi.compiler.ir import Job, Unit
-from chanzi.isa.cycles import EPILOGUE_CYCLES, VECTOR_LATENCY_CYCLES, array_latency, dot_timing
+from chanzi.isa.cycles import array_latency, dot_timing, epilogue_cycles, vector_latency_cycles
 from chanzi.isa.fields import Engine
 from chanzi.isa.hazards import streams
 
@@ -126,12 +126,12 @@ class _Clock:
         if engine == Engine.ARRAY:
             timing = dot_timing(core, job.ins)
             end = max(start + timing.first, self.drain_gate) + timing.rest
-            done = max(end + array_latency(core) + timing.last_drain + EPILOGUE_CYCLES, self.dots[1])
+            done = max(end + array_latency(core) + timing.last_drain + epilogue_cycles(core), self.dots[1])
             self.drain_gate = end + timing.last_spacing
             self.dots = (self.dots[1], done)
             self.free[engine] = end
         elif engine == Engine.VECTOR:
-            done = start + job.cycles + VECTOR_LATENCY_CYCLES
+            done = start + job.cycles + vector_latency_cycles(core)
             self.free[engine] = done
         else:
             if start > self.free[engine] or engine == Engine.STORE:

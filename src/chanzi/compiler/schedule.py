@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from chanzi.chip.chip import Chip
 from chanzi.compiler.ir import Job, Unit
 from chanzi.compiler.tile import IMAGE
-from chanzi.isa.cycles import EPILOGUE_CYCLES, VECTOR_LATENCY_CYCLES, array_latency
+from chanzi.isa.cycles import array_latency, epilogue_cycles, vector_latency_cycles
 from chanzi.isa.fields import Engine
 
 _WINDOW = 12
@@ -27,8 +27,8 @@ def in_order(units: Sequence[Sequence[Unit]]) -> list[Unit]:
 def pipelined(units: Sequence[Sequence[Unit]], chip: Chip) -> list[Unit]:
     """Return the units so that the engines overlap."""
     latency = {
-        Engine.ARRAY: array_latency(chip.core) + chip.core.dim + EPILOGUE_CYCLES,
-        Engine.VECTOR: VECTOR_LATENCY_CYCLES,
+        Engine.ARRAY: array_latency(chip.core) + chip.core.dim + epilogue_cycles(chip.core),
+        Engine.VECTOR: vector_latency_cycles(chip.core),
         Engine.LOAD: chip.dram_latency_cycles,
         Engine.STORE: 0,
     }

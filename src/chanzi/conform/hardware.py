@@ -66,6 +66,7 @@ def hardware_chips() -> dict[str, Chip]:
         chip("d4n", 4, 4, 4, 1, 400_000_000),
         chip("d8", 8, 16, 8, 1, 790_000_000, queue_depth=2, issue_cycles=3),
         chip("d8e", 8, 8, 8, 1, 400_000_000, banks=45, lanes=4, epilogue_lanes=2),
+        chip("d8f", 8, 8, 8, 1, 400_000_000, lanes=2, epilogue_lanes=1, float_stages=2),
         chip("d8x2", 8, 16, 16, 2, 1_300_000_000, lanes=4, epilogue_lanes=4),
         chip("d16", 16, 16, 16, 1, 1_600_000_000, lanes=4, epilogue_lanes=4),
     )
@@ -91,6 +92,7 @@ def cut_down(chip: Chip, dim: int = 8) -> Chip:
         taps_per_lane=core.taps_per_lane,
         queue_depth=core.queue_depth,
         issue_cycles=core.issue_cycles,
+        float_stages=core.float_stages,
         code_instructions=256,
         scratchpad=Scratchpad(bytes=32 << 10, banks=32),
     )

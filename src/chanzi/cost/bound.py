@@ -55,7 +55,7 @@ from chanzi.graph.ops import (
     Tensor,
     macs,
 )
-from chanzi.isa.cycles import FLOAT_ADD_CYCLES
+from chanzi.isa.cycles import float_add_cycles
 from chanzi.isa.legality import MAX_WEIGHT_TAPS
 from chanzi.program.program import Compiled
 
@@ -341,7 +341,7 @@ def _engines(op: Op, core: Core, share: _Sharing) -> tuple[float, float, float, 
         case Resize():
             return words * core.lanes / core.dim, 0.0, words, True
         case Softmax():
-            return 0.0, 0.0, (FLOAT_ADD_CYCLES + 1) * math.prod(op.y.shape), False
+            return 0.0, 0.0, (float_add_cycles(core) + 1) * math.prod(op.y.shape), False
         case _:
             return 0.0, 0.0, 0.0, False
 

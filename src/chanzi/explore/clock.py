@@ -147,12 +147,12 @@ def _issue(core, job, base, free, rivals, late, dots):
     if e == f.ARRAY:
         end = max(start + job[f.J_CYCLES], dots[2]) + job[f.J_REST]
         latency = core[f.C_DIM] + f.ARRAY_PIPELINE_CYCLES
-        done = max(end + latency + job[f.J_DRAIN] + f.EPILOGUE_CYCLES, dots[1])
+        done = max(end + latency + job[f.J_DRAIN] + core[f.C_EPILOGUE], dots[1])
         dots[2] = end + job[f.J_SPACING]
         dots[0], dots[1] = dots[1], done
         free[e] = end
     elif e == f.VECTOR:
-        done = start + job[f.J_CYCLES] + f.VECTOR_LATENCY_CYCLES
+        done = start + job[f.J_CYCLES] + core[f.C_VECTOR]
         free[e] = done
     else:
         if start > free[e] or e == f.STORE:
@@ -263,8 +263,8 @@ def pipelined(core, nodes, units, node_unit, jobs, needs):
     times = np.zeros(len(units), np.int64)
     order = np.zeros(len(units), np.int64)
     latency = np.zeros(4, np.int64)
-    latency[f.ARRAY] = 2 * core[f.C_DIM] + f.ARRAY_PIPELINE_CYCLES + f.EPILOGUE_CYCLES
-    latency[f.VECTOR], latency[f.LOAD] = f.VECTOR_LATENCY_CYCLES, core[f.C_LATENCY]
+    latency[f.ARRAY] = 2 * core[f.C_DIM] + f.ARRAY_PIPELINE_CYCLES + core[f.C_EPILOGUE]
+    latency[f.VECTOR], latency[f.LOAD] = core[f.C_VECTOR], core[f.C_LATENCY]
     first_open = count = 0
     while first_open < n_nodes:
         if heads[first_open] == node_unit[first_open + 1] - node_unit[first_open]:
@@ -378,14 +378,14 @@ def play(core, jobs, order, base):
         if e == f.ARRAY:
             start = max(start, dots[0])
             end = max(start + job[f.J_CYCLES], dots[2]) + job[f.J_REST]
-            done = end + core[f.C_DIM] + f.ARRAY_PIPELINE_CYCLES + job[f.J_DRAIN] + f.EPILOGUE_CYCLES
+            done = end + core[f.C_DIM] + f.ARRAY_PIPELINE_CYCLES + job[f.J_DRAIN] + core[f.C_EPILOGUE]
             done = max(done, last[e])
             dots[2] = end + job[f.J_SPACING]
             dots[0], dots[1] = dots[1], done
             free[e] = end
             busy += end - start
         elif e == f.VECTOR:
-            done = start + job[f.J_CYCLES] + f.VECTOR_LATENCY_CYCLES
+            done = start + job[f.J_CYCLES] + core[f.C_VECTOR]
             free[e] = done
         else:
             there = start + f.FETCH_CYCLES + f.TURN_CYCLES

@@ -114,8 +114,8 @@ def vec_cycles(core, p, rows, height, pad_y, out):
         bits = 0
         while (word - 1) >> bits:
             bits += 1
-        pixel = up(channels, word) + bits + (f.FLOAT_ADD_CYCLES + 1) * channels
-        return up(1024, word) + rows * columns * pixel + f.SOFTMAX_DRAIN_CYCLES
+        pixel = up(channels, word) + bits + (core[f.C_ADD] + 1) * channels
+        return up(1024, word) + rows * columns * pixel + core[f.C_SOFTMAX]
     windowed = kind in (f.V_MAX, f.V_SUM, f.V_MAC)
     taps_y = p[f.P_TAPS_Y] if windowed else 1
     taps_x = p[f.P_TAPS_X] if windowed else 1

@@ -15,7 +15,13 @@ from chanzi.chip.chip import Chip
 from chanzi.cost.events import Counts
 from chanzi.explore import fields as f
 from chanzi.explore.sketch import Ints, Sketch
-from chanzi.isa.cycles import pace_q16
+from chanzi.isa.cycles import (
+    epilogue_cycles,
+    float_add_cycles,
+    pace_q16,
+    softmax_drain_cycles,
+    vector_latency_cycles,
+)
 
 Plan = Literal["resident", "tight", "streamed"]
 PLANS: tuple[Plan, ...] = ("resident", "tight", "streamed")
@@ -48,6 +54,8 @@ def figures(chip: Chip) -> Ints:
     found[f.C_BEAT], found[f.C_PACE] = chip.dram.beat_bytes, pace_q16(chip)
     found[f.C_LATENCY], found[f.C_SHARERS] = chip.dram_latency_cycles, chip.cores
     found[f.C_QUEUE], found[f.C_ISSUE] = core.queue_depth, core.issue_cycles
+    found[f.C_EPILOGUE], found[f.C_VECTOR] = epilogue_cycles(core), vector_latency_cycles(core)
+    found[f.C_ADD], found[f.C_SOFTMAX] = float_add_cycles(core), softmax_drain_cycles(core)
     return found
 
 

@@ -30,11 +30,10 @@ import numpy as np
 from chanzi.chip.chip import Chip, Core
 from chanzi.isa.fields import DotFlag, Opcode
 from chanzi.isa.instruction import Instruction
-from chanzi.isa.vector_cycles import FLOAT_ADD_CYCLES, SOFTMAX_DRAIN_CYCLES, vec_cycles
+from chanzi.isa.pipeline import epilogue_cycles, float_add_cycles, softmax_drain_cycles, vector_latency_cycles
+from chanzi.isa.vector_cycles import vec_cycles
 
 __all__ = [
-    "FLOAT_ADD_CYCLES",
-    "SOFTMAX_DRAIN_CYCLES",
     "DotTiming",
     "array_latency",
     "busy_cycles",
@@ -42,18 +41,18 @@ __all__ = [
     "dma_slots",
     "dma_span",
     "dot_timing",
+    "epilogue_cycles",
+    "float_add_cycles",
     "pace_q16",
+    "softmax_drain_cycles",
     "vec_cycles",
+    "vector_latency_cycles",
 ]
 
 START_CYCLES = 16
 """From the start register to the first instruction leaving the sequencer."""
-EPILOGUE_CYCLES = 24
-"""From a row leaving the array to its bytes in the scratchpad."""
 ARRAY_PIPELINE_CYCLES = 10
 """From an address at the array's edge to a sum in a shadow register, beside the skew."""
-VECTOR_LATENCY_CYCLES = 28
-"""From a vector instruction's last word to its completion, and from its begin to its first."""
 REQUEST_CYCLES = 7
 """From a LOAD's place in line to its first beat, beside the latency of the DRAM."""
 FETCH_CYCLES = 4

@@ -3,8 +3,10 @@
 import inspect
 import re
 from collections.abc import Iterable
+from dataclasses import replace
 from enum import IntEnum, IntFlag
 
+from chanzi.chip.chip import Core, Scratchpad
 from chanzi.isa import cycles, fields, hazards
 from chanzi.isa.fields import (
     BODY,
@@ -19,6 +21,7 @@ from chanzi.isa.fields import (
     VecFlag,
     VecKind,
 )
+from chanzi.isa.pipeline import epilogue_cycles, float_add_cycles, softmax_drain_cycles, vector_latency_cycles
 
 _SUMMARY = {
     Opcode.HALT: "The core's program ends.",
@@ -31,10 +34,6 @@ _C_TYPE = {"u": "uint{}_t", "i": "int{}_t"}
 _CONSTANTS = (
     "START_CYCLES",
     "ARRAY_PIPELINE_CYCLES",
-    "EPILOGUE_CYCLES",
-    "VECTOR_LATENCY_CYCLES",
-    "SOFTMAX_DRAIN_CYCLES",
-    "FLOAT_ADD_CYCLES",
     "REQUEST_CYCLES",
     "FETCH_CYCLES",
     "TURN_CYCLES",
@@ -119,6 +118,15 @@ def _constants() -> str:
     for name in _CONSTANTS:
         note = re.search(rf'^{name} = \d+\n"""(.+)"""$', source, re.MULTILINE)
         rows.append(f"| `{name}` | {getattr(cycles, name)} | {note.group(1) if note else ''} |")
+    rows += ["", "Those of the float32 pipelines depend on `core.float_stages`:", ""]
+    rows += ["| latency | cycles with 1 stage | with 2 | meaning |", "|---|---:|---:|---|"]
+    core = Core(dim=8, scratchpad=Scratchpad(bytes=4096, banks=4))
+    cores = [core, replace(core, float_stages=2)]
+    for latency in (epilogue_cycles, vector_latency_cycles, float_add_cycles, softmax_drain_cycles):
+        short, deep = map(latency, cores)
+        said = (inspect.getdoc(latency) or "").partition("\n")[0]
+        meaning = said.removeprefix("Return ").removeprefix("the cycles ")
+        rows.append(f"| `{latency.__name__}` | {short} | {deep} | {meaning[0].upper()}{meaning[1:]} |")
     return "\n".join(rows)
 
 

@@ -13,18 +13,15 @@ import numpy.typing as npt
 from chanzi.chip.chip import Core
 from chanzi.isa.fields import VecFlag, VecKind
 from chanzi.isa.instruction import Instruction
+from chanzi.isa.pipeline import float_add_cycles, softmax_drain_cycles
 
 Ints = npt.NDArray[np.int64]
 MAX_SHARE = 8
 """Accumulators a lane: neighbouring outputs that a word read can serve. Windows that need more do not slide."""
-FLOAT_ADD_CYCLES = 4
-"""One float32 addition that waits for the one before: softmax sums its channels in order, to the bit."""
-SOFTMAX_DRAIN_CYCLES = 22
-"""By so much softmax's multiply, divide and requantize are longer than the lanes' pipeline."""
 
 
 def vec_cycles(core: Core, ins: Instruction) -> int:
-    """Return the cycles of a VEC; it is complete `VECTOR_LATENCY_CYCLES` later.
+    """Return the cycles of a VEC; it is complete `vector_latency_cycles` later.
 
     Table words; then for each block of `lanes` channels its parameters, while the first line's vertical taps are found
     and x_step is divided by tap_x_step; then its lines.
@@ -53,10 +50,13 @@ def vec_cycles(core: Core, ins: Instruction) -> int:
 
 
 def softmax_cycles(core: Core, ins: Instruction) -> int:
-    """Return the cycles of a SOFTMAX: for each pixel the largest, the sum, and the shares of its channels."""
+    """Return the cycles of a SOFTMAX: for each pixel the largest, the sum, and the shares of its channels.
+
+    The sum is in order, to the bit: each addition waits for the one before.
+    """
     W = core.port_bytes
-    pixel = -(-ins.channels // W) + (W - 1).bit_length() + (FLOAT_ADD_CYCLES + 1) * ins.channels
-    return -(-1024 // W) + ins.rows * ins.columns * pixel + SOFTMAX_DRAIN_CYCLES
+    pixel = -(-ins.channels // W) + (W - 1).bit_length() + (float_add_cycles(core) + 1) * ins.channels
+    return -(-1024 // W) + ins.rows * ins.columns * pixel + softmax_drain_cycles(core)
 
 
 def step_and_share(ins: Instruction) -> tuple[int, int, bool]:

@@ -13,10 +13,10 @@ it in its engine. With ``free`` for the end of the previous instruction in the s
 ARRAY     begin    = max(ready, feed end of the previous DOT, complete of the one before that)
           first    = max(begin + first tile's feed, previous tile's feed end + its spacing)
           feed end = first + feed of all other tiles
-          drain    = feed end + array latency + rows of the last tile;  complete = drain + EPILOGUE_CYCLES
+          drain    = feed end + array latency + rows of the last tile;  complete = drain + epilogue
           HOLD:      nothing drains, and the drain before it does not hold it up; complete = feed end + array latency
 VECTOR    begin    = max(ready, previous complete);  end = begin + vec_cycles
-          complete = end + VECTOR_LATENCY_CYCLES
+          complete = end + vector latency
 LOAD      start    = max(ready, data begin of the previous LOAD): one ahead of the data; asks = start
           begin    = max(place + REQUEST_CYCLES + DRAM latency, bus free)
           complete = data end + ARRIVAL_CYCLES
@@ -45,18 +45,18 @@ from chanzi.chip.chip import Chip, Core
 from chanzi.errors import ProgramError
 from chanzi.isa.cycles import (
     ARRIVAL_CYCLES,
-    EPILOGUE_CYCLES,
     FETCH_CYCLES,
     REQUEST_CYCLES,
     RESPONSE_CYCLES,
     START_CYCLES,
     TURN_CYCLES,
-    VECTOR_LATENCY_CYCLES,
     array_latency,
     dma_cycles,
     dma_span,
     dot_timing,
+    epilogue_cycles,
     vec_cycles,
+    vector_latency_cycles,
 )
 from chanzi.isa.fields import ENGINE_OF, WAITS, DotFlag, Engine, Opcode
 from chanzi.isa.instruction import Instruction
@@ -108,6 +108,7 @@ class _CoreRun:
     def __init__(self, number: int, code: tuple[Instruction, ...], costs: _Costs) -> None:
         self.number = number
         self.config = costs.core
+        self.epilogue, self.vector_latency = epilogue_cycles(self.config), vector_latency_cycles(self.config)
         self.dram_latency = costs.chip.dram_latency_cycles
         halt = next((i for i, ins in enumerate(code) if ins.opcode == Opcode.HALT), None)
         if halt is None:
@@ -217,7 +218,7 @@ class _CoreRun:
         cycles, rest, last_drain, spacing = self.cost[row]
         if e == _VECTOR:
             end = start + cycles
-            complete = self.free[e] = end + VECTOR_LATENCY_CYCLES
+            complete = self.free[e] = end + self.vector_latency
         else:
             latency = array_latency(self.config)
             held = bool(self.code[row].flags & DotFlag.HOLD)
@@ -228,7 +229,7 @@ class _CoreRun:
             complete = end + latency
             if not held:
                 self.drain_gate = end + spacing
-                complete += last_drain + EPILOGUE_CYCLES
+                complete += last_drain + self.epilogue
         self.start[row] = self.begin[row] = start
         self.end[row] = end
         self._finish(e, row, complete)

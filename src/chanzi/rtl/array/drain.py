@@ -2,8 +2,8 @@
 
 A job names a tile. Its rows are read from the shadow registers one after another, each for as many turns as the
 `epilogue_lanes` need for its columns (RAW: as it has words). With P for the cycle of a turn: biases and scales are
-added in P, the residual is asked for in P + 6 and combined from P + 9 on, the table answers in between, and the bytes
-are on the write port in P + WRITE_LATENCY.
+added in P, a byte is there in P + `requantize`, the table answers in the next cycle, the residual is combined from
+then on, and the bytes are on the write port in P + `write_latency`.
 """
 
 from collections.abc import Sequence
@@ -14,25 +14,20 @@ from amaranth.lib.wiring import Component, In, Out
 
 from chanzi.chip.chip import Core
 from chanzi.isa.fields import DotFlag
+from chanzi.isa.pipeline import pipeline
 from chanzi.rtl.array.control import epilogue_turns, job_layout
 from chanzi.rtl.descriptor import address_bits, dot_layout
-from chanzi.rtl.float32 import TO_BYTE_LATENCY
-from chanzi.rtl.lane import (
-    COMBINE_LATENCY,
-    COMBINE_TIMES,
-    REQUANTIZE_LATENCY,
-    Combine,
-    CombineConstants,
-    Requantize,
-    combine_inputs,
-    delay,
-)
+from chanzi.rtl.lane import Combine, CombineConstants, Requantize, combine_inputs, combine_times, delay
 from chanzi.rtl.ports import READ_LATENCY, read_port, write_port
 from chanzi.rtl.shared import Shared
 
 TABLE_LATENCY = 1
-COMBINE_AT = REQUANTIZE_LATENCY + TABLE_LATENCY
-WRITE_LATENCY = COMBINE_AT + COMBINE_LATENCY
+
+
+def write_latency(core: Core) -> int:
+    """Return the cycles from a turn to its bytes on the write port."""
+    depth = pipeline(core.float_stages)
+    return depth.requantize + TABLE_LATENCY + depth.combine
 
 
 class Table(Component):
@@ -72,7 +67,8 @@ class Drain(Component):
     """
 
     def __init__(self, core: Core) -> None:
-        self.core = core
+        self.core, self.depth, self.late = core, pipeline(core.float_stages), write_latency(core)
+        self.combine_at = self.depth.requantize + TABLE_LATENCY
         D, W = core.dim, core.port_bytes
         super().__init__(
             {
@@ -122,10 +118,10 @@ class Drain(Component):
         ab = address_bits(core)
         at = Signal(ab)
         m.d.comb += at.eq(out + Mux(raw, word << (core.port_bytes.bit_length() - 1), 0))
-        m.d.comb += self.residual.addr.eq(delay(m, res, COMBINE_AT - READ_LATENCY, "residual_addr"))
+        m.d.comb += self.residual.addr.eq(delay(m, res, self.combine_at - READ_LATENCY, "residual_addr"))
         second = (flags & int(DotFlag.ADD | DotFlag.MUL)) != 0
-        m.d.comb += self.residual.need.eq(delay(m, job.columns, COMBINE_AT - READ_LATENCY, "residual_need"))
-        m.d.comb += self.residual.en.eq(delay(m, (busy & second), COMBINE_AT - READ_LATENCY, "residual_en"))
+        m.d.comb += self.residual.need.eq(delay(m, job.columns, self.combine_at - READ_LATENCY, "residual_need"))
+        m.d.comb += self.residual.en.eq(delay(m, (busy & second), self.combine_at - READ_LATENCY, "residual_en"))
         self._lanes(m, desc, job, busy, (raw, word, at))
         return m
 
@@ -166,13 +162,13 @@ class Drain(Component):
         return self._coming
 
     def _lanes(self, m: Module, desc: Value, job: Value, busy: Value, where: tuple) -> None:
-        core = self.core
+        core, depth = self.core, self.depth
         lanes, parts = core.row_lanes, core.dim // core.row_lanes
         raw, word, at = where
         flags = desc.flags
         has = {flag: (flags & int(DotFlag[flag])) != 0 for flag in ("BIAS", "COLUMN_SCALE")}
         slots = [job.slot]  # all that travels: a DOT's descriptor stands still until its last byte is written
-        for n in range(WRITE_LATENCY):
+        for n in range(self.late):
             slots.append(delay(m, slots[n], 1, f"slot{n + 1}"))
 
         def then(time: int, name: str, values: Sequence[Value]) -> Signal:
@@ -184,21 +180,22 @@ class Drain(Component):
         def field(time: int, name: str) -> Signal:
             return then(time, name, [self.desc0[name], self.desc1[name]])
 
-        late = {name: field(REQUANTIZE_LATENCY - TO_BYTE_LATENCY, name) for name in ("zero", "low", "high")}
+        late = {name: field(depth.requantize - depth.to_byte, name) for name in ("zero", "low", "high")}
         lookup = [(d.flags & int(DotFlag.TABLE)) != 0 for d in (self.desc0, self.desc1)]
-        table_now = Cat(then(REQUANTIZE_LATENCY, "table", lookup), slots[REQUANTIZE_LATENCY])
-        signs = {name: field(COMBINE_AT, name)[0] for name in ("mid_signed", "res_signed")}
+        table_now = Cat(then(depth.requantize, "table", lookup), slots[depth.requantize])
+        signs = {name: field(self.combine_at, name)[0] for name in ("mid_signed", "res_signed")}
         both = [combine_inputs(given) for given in self._constants(m)]
-        constants = {n: then(COMBINE_AT + COMBINE_TIMES[n], n, [given[n] for given in both]) for n in both[0]}
+        times = combine_times(depth)
+        constants = {n: then(self.combine_at + times[n], n, [given[n] for given in both]) for n in both[0]}
         seconds = [(d.flags & int(DotFlag.ADD | DotFlag.MUL)) != 0 for d in (self.desc0, self.desc1)]
         firsts: list[Value] = []
         outs: list[Value] = []
-        part, part_later = word, delay(m, word, COMBINE_AT, "part")
+        part, part_later = word, delay(m, word, self.combine_at, "part")
         sums, biases, scales = (self._part(m, part, 32 * lanes, name) for name in ("sums", "bias", "scale"))
         residual = Signal(8 * lanes, name="residual_part")
         m.d.comb += residual.eq(self.residual.data[: 8 * core.dim].word_select(part_later, 8 * lanes))
         for c in range(lanes):
-            lane = m.submodules[f"requantize{c}"] = Shared("chanzi_requantize", Requantize())
+            lane = m.submodules[f"requantize{c}"] = Shared("chanzi_requantize", Requantize(core.float_stages))
             bias = Mux(has["BIAS"], biases[32 * c : 32 * c + 32], 0)
             scale = Mux(has["COLUMN_SCALE"], scales[32 * c : 32 * c + 32], desc.scale)
             m.d.comb += [lane.acc.eq(sums[32 * c : 32 * c + 32].as_signed()), lane.bias.eq(bias.as_signed())]
@@ -206,14 +203,14 @@ class Drain(Component):
             m.d.comb += [getattr(lane, name).eq(value) for name, value in late.items()]
             byte = self._table(m, c, lane.out, table_now)
             firsts.append(byte)
-            combine = m.submodules[f"combine{c}"] = Shared("chanzi_combine", Combine())
+            combine = m.submodules[f"combine{c}"] = Shared("chanzi_combine", Combine(core.float_stages))
             r = residual[8 * c : 8 * c + 8]
             m.d.comb += combine.x.eq(Mux(signs["mid_signed"], byte.as_signed(), byte.as_unsigned()))
             m.d.comb += combine.r.eq(Mux(signs["res_signed"], r.as_signed(), r.as_unsigned()))
             m.d.comb += [getattr(combine, name).eq(value) for name, value in constants.items()]
             outs.append(combine.out)
-        plain = delay(m, Cat(firsts), COMBINE_LATENCY, "plain")
-        result = Mux(then(WRITE_LATENCY, "second", seconds), Cat(outs), plain)
+        plain = delay(m, Cat(firsts), depth.combine, "plain")
+        result = Mux(then(self.late, "second", seconds), Cat(outs), plain)
         self._write(m, (raw, word, at), (busy, job.columns), has["BIAS"], Cat(*[result] * parts))
 
     def _part(self, m: Module, part: Value, bits: int, name: str) -> Signal:
@@ -226,7 +223,9 @@ class Drain(Component):
         """Return what `combine_inputs` takes, of each slot; each has its own unit, for its inputs must stand still."""
         found = []
         for slot, desc in enumerate((self.desc0, self.desc1)):
-            unit = m.submodules[f"constants{slot}"] = Shared("chanzi_combine_constants", CombineConstants())
+            unit = m.submodules[f"constants{slot}"] = Shared(
+                "chanzi_combine_constants", CombineConstants(self.core.float_stages)
+            )
             m.d.comb += [
                 unit.begin.eq(self.begins[slot]),
                 unit.first_is_r.eq(desc.res_first),
@@ -261,22 +260,23 @@ class Drain(Component):
         for i in range(0, 8 * W, 32):
             m.d.comb += chosen[i : i + 32].eq(sums[i : i + 32] + Mux(has_bias, biases[i : i + 32], 0))
         # int32 rows wait in a small memory, for the write port is the bytes' in their order
-        store = m.submodules.raw_words = Memory(shape=8 * W, depth=32, init=[])
+        bits = self.late.bit_length()
+        store = m.submodules.raw_words = Memory(shape=8 * W, depth=1 << bits, init=[])
         write, read = store.write_port(), store.read_port(domain="comb")
-        pointer = Signal(5)
+        pointer = Signal(bits)
         m.d.sync += pointer.eq(pointer + 1)
         m.d.comb += [write.addr.eq(pointer), write.data.eq(chosen), write.en.eq(raw & busy)]
-        m.d.comb += read.addr.eq(pointer - WRITE_LATENCY)
-        then = delay(m, Cat(raw, busy), WRITE_LATENCY, "write_now")
+        m.d.comb += read.addr.eq(pointer - self.late)
+        then = delay(m, Cat(raw, busy), self.late, "write_now")
         n_bytes = Signal(range(4 * D + W + 1))
         shift = W.bit_length() - 1
         m.d.comb += n_bytes.eq(Mux(raw, 4 * columns - (word << shift), columns))
-        late_bytes = delay(m, n_bytes, WRITE_LATENCY, "write_bytes")
-        part = delay(m, word, WRITE_LATENCY, "write_part")
+        late_bytes = delay(m, n_bytes, self.late, "write_bytes")
+        part = delay(m, word, self.late, "write_part")
         mine = [then[0] | (part == j // lanes) for j in range(W)]
         m.d.comb += [
             self.result.en.eq(then[1]),
-            self.result.addr.eq(delay(m, at, WRITE_LATENCY, "write_addr")),
+            self.result.addr.eq(delay(m, at, self.late, "write_addr")),
             self.result.data.eq(Mux(then[0], read.data, result)),
             self.result.mask.eq(Cat((late_bytes > j) & mine[j] for j in range(W))),
         ]

@@ -11,7 +11,7 @@ from amaranth.lib.wiring import Component, In, Out
 
 from chanzi.chip.chip import Core
 from chanzi.errors import ChipError
-from chanzi.isa.cycles import EPILOGUE_CYCLES, array_latency
+from chanzi.isa.cycles import array_latency, epilogue_cycles
 from chanzi.rtl.array.control import TileControl
 from chanzi.rtl.array.drain import Drain
 from chanzi.rtl.array.feeder import ARRIVE_LATENCY, Feeder
@@ -119,7 +119,7 @@ class ArrayEngine(Component):
         latency = array_latency(core)
         held = delay(m, Cat(control.held, slot), latency - 1, "held")  # windows lie a cycle behind the rules' time
         last_read = Cat(drain.finishes, Mux(drain.finishes, self._draining(m, drain), 0))
-        from_read = latency - (core.dim + DRAIN_OFFSET) + EPILOGUE_CYCLES - 1
+        from_read = latency - (core.dim + DRAIN_OFFSET) + epilogue_cycles(core) - 1
         drained = delay(m, last_read, from_read, "drained")
         ready, now = Signal(2), Signal(2)
         for i in (0, 1):

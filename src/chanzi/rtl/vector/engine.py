@@ -5,31 +5,31 @@ from amaranth.lib import data
 from amaranth.lib.wiring import Component, In, Out
 
 from chanzi.chip.chip import Core
-from chanzi.isa.cycles import VECTOR_LATENCY_CYCLES as LATENCY_CYCLES
 from chanzi.isa.fields import VecFlag, VecKind
+from chanzi.isa.pipeline import pipeline, vector_latency_cycles, vector_lead_cycles
 from chanzi.isa.vector_cycles import MAX_SHARE
 from chanzi.rtl.descriptor import address_bits, coordinate_bits, vec_layout
-from chanzi.rtl.lane import CONSTANTS_LATENCY, delay
+from chanzi.rtl.lane import delay
 from chanzi.rtl.ports import READ_LATENCY, engine_port, least, read_port, write_port
-from chanzi.rtl.vector.lanes import OUT_LATENCY, SUM_LATENCY, TAP_BITS, Lanes, part_bits, part_of, step_layout
+from chanzi.rtl.vector.lanes import SUM_LATENCY, TAP_BITS, Lanes, out_latency, part_bits, part_of, step_layout
 from chanzi.rtl.vector.softmax import Softmax
 
 STEP_LATENCY = 1 + READ_LATENCY
 """From a cycle of the walk to its word."""
-LEAD_CYCLES = LATENCY_CYCLES - 2 - STEP_LATENCY - OUT_LATENCY
-"""From the handshake to the first cycle of the walk: what the latency promised leaves."""
-
-assert LEAD_CYCLES + 2 + STEP_LATENCY + SUM_LATENCY > CONSTANTS_LATENCY, "the first sum of ADD needs its constants"
 
 
 class VectorEngine(Component):
-    """VEC: complete `chanzi.isa.cycles.vec_cycles` + `LATENCY_CYCLES` cycles after the handshake.
+    """VEC: complete `chanzi.isa.cycles.vec_cycles` + `vector_latency_cycles` cycles after the handshake.
 
     One VEC at a time. Windows slide where outputs share words: see `chanzi.isa.vector_cycles`.
     """
 
     def __init__(self, core: Core) -> None:
         self.core = core
+        self.lead_cycles, self.latency = vector_lead_cycles(core), vector_latency_cycles(core)
+        first_sum = self.lead_cycles + 2 + STEP_LATENCY + SUM_LATENCY
+        assert first_sum > pipeline(core.float_stages).constants, "the first sum of ADD needs its constants"
+        assert first_sum - SUM_LATENCY + out_latency(core) == self.latency, "the latency promised"
         reads = {name: Out(read_port(core)) for name in ("operand", "second", "params")}
         super().__init__({"engine": In(engine_port(vec_layout(core))), **reads, "result": Out(write_port(core))})
 
@@ -101,21 +101,21 @@ class VectorEngine(Component):
             self.taps_x.eq(Mux(self.windowed, d.taps_x, 1)),
             self.taps_y.eq(Mux(self.windowed, d.taps_y, 1)),
         ]
-        self.count = Signal(range(max(LEAD_CYCLES, 256) + 1))
+        self.count = Signal(range(max(self.lead_cycles, 256) + 1))
         self.table, self.parameter, self.line = Signal(), Signal(), Signal()
         self.setup = Signal()  # the last cycle before a block
         self.parameters_done, self.line_done = Signal(), Signal()
         self.rows_left, self.lead = Signal(d.rows.shape()), Signal()
         words = -(-256 // core.port_bytes)
         over = Signal()
-        tail = Signal(LATENCY_CYCLES - LEAD_CYCLES - 1)
+        tail = Signal(self.latency - self.lead_cycles - 1)
         m.d.sync += tail.eq((tail << 1) | over | self.softmax.over)
         m.d.comb += [e.ready.eq(~self.busy), e.done.eq(tail[-1])]
         with m.If(tail[-1]):
             m.d.sync += self.busy.eq(0)
         m.d.comb += self.lanes.begin.eq(e.valid & e.ready)
         with m.If(e.valid & e.ready):
-            m.d.sync += [self.d.eq(e.desc), self.busy.eq(1), self.lead.eq(1), self.count.eq(LEAD_CYCLES - 1)]
+            m.d.sync += [self.d.eq(e.desc), self.busy.eq(1), self.lead.eq(1), self.count.eq(self.lead_cycles - 1)]
         with m.If(self.lead):
             m.d.sync += self.count.eq(self.count - 1)
             with m.If(self.count == 0):

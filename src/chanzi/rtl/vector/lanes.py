@@ -10,25 +10,20 @@ from amaranth.lib.wiring import Component, In, Out
 from chanzi.chip.chip import Core
 from chanzi.isa.fields import VecFlag, VecKind
 from chanzi.isa.legality import MAX_WEIGHT_TAPS
+from chanzi.isa.pipeline import lane_cycles, pipeline
 from chanzi.isa.vector_cycles import MAX_SHARE
 from chanzi.rtl.descriptor import address_bits, vec_layout
-from chanzi.rtl.lane import (
-    COMBINE_LATENCY,
-    REQUANTIZE_LATENCY,
-    Combine,
-    CombineConstants,
-    Requantize,
-    combine_constants,
-    delay,
-)
+from chanzi.rtl.lane import Combine, CombineConstants, Requantize, combine_constants, delay
 from chanzi.rtl.shared import Shared
 
 SUM_LATENCY = 3
 """From a word to the accumulator that has taken it."""
-LANE_LATENCY = max(REQUANTIZE_LATENCY, COMBINE_LATENCY)
-OUT_LATENCY = SUM_LATENCY + LANE_LATENCY + 2
-"""From the last word of an output to its bytes on the write port."""
 TAP_BITS = (MAX_WEIGHT_TAPS - 1).bit_length()
+
+
+def out_latency(core: Core) -> int:
+    """Return the cycles from the last word of an output to its bytes on the write port."""
+    return SUM_LATENCY + lane_cycles(core) + 2
 
 
 def part_bits(core: Core) -> int:
@@ -66,14 +61,14 @@ def step_layout(core: Core) -> data.StructLayout:
 
 
 class Lanes(Component):
-    """Takes a step and the words it asked for in one cycle; bytes leave OUT_LATENCY cycles after an `emit`.
+    """Takes a step and the words it asked for in one cycle; bytes leave `out_latency` cycles after an `emit`.
 
     `desc` is new in the cycle after `begin` and stands still while an instruction is under way. Each lane keeps
     MAX_SHARE accumulators by age: 0 is that of the newest output, `oldest` that of the output which leaves.
     """
 
     def __init__(self, core: Core) -> None:
-        self.core = core
+        self.core, self.stages = core, core.float_stages
         word = 8 * core.port_bytes
         super().__init__(
             {
@@ -102,8 +97,8 @@ class Lanes(Component):
             m.d.sync += later.eq(steps[-1])
             steps.append(later)
         self._parameters(m, steps)
-        combines = [Shared("chanzi_combine", Combine()) for _ in range(core.lanes)]
-        requantizes = [Shared("chanzi_requantize", Requantize()) for _ in range(core.lanes)]
+        combines = [Shared("chanzi_combine", Combine(self.stages)) for _ in range(core.lanes)]
+        requantizes = [Shared("chanzi_requantize", Requantize(self.stages)) for _ in range(core.lanes)]
         m.submodules += [*combines, *requantizes]
         self._constants(m, combines)
         result = []
@@ -113,11 +108,11 @@ class Lanes(Component):
         m.d.sync += self.data.eq(Cat(*result * max(1, core.atom_bytes // core.lanes)))
         last = steps[-1]
         m.d.comb += [
-            self.addr.eq(delay(m, last.out, LANE_LATENCY + 2, "out_addr")),
-            self.mask.eq(delay(m, last.mask, LANE_LATENCY + 2, "out_mask")),
+            self.addr.eq(delay(m, last.out, lane_cycles(core) + 2, "out_addr")),
+            self.mask.eq(delay(m, last.mask, lane_cycles(core) + 2, "out_mask")),
         ]
         enable: Value = last.emit
-        for i in range(LANE_LATENCY + 2):
+        for i in range(lane_cycles(core) + 2):
             later = Signal(name=f"out_en_{i}")
             m.d.sync += later.eq(enable)
             enable = later
@@ -126,7 +121,7 @@ class Lanes(Component):
 
     def _constants(self, m: Module, combines: list[Any]) -> None:
         d = self.desc
-        constants = m.submodules.constants = Shared("chanzi_combine_constants", CombineConstants())
+        constants = m.submodules.constants = Shared("chanzi_combine_constants", CombineConstants(self.stages))
         m.d.comb += [
             constants.begin.eq(self.begin),
             constants.first_is_r.eq(0),
@@ -149,7 +144,7 @@ class Lanes(Component):
             "low": d.low,
             "high": d.high,
         }
-        combine_constants(m, combines, given)
+        combine_constants(m, combines, given, self.stages)
 
     def _parameters(self, m: Module, steps: list) -> None:
         """Biases and multipliers are taken as late as the sums they belong to; weights and table as they come."""
@@ -221,7 +216,7 @@ class Lanes(Component):
         return total, delay(m, held, 1, name + "held")
 
     def _finish(self, m: Module, lane: int, total: Value, value: Value, combine: Any, req: Any) -> Value:
-        """Return the lane's byte, LANE_LATENCY + 1 cycles later, table included."""
+        """Return the lane's byte, `lane_cycles` + 1 cycles later, table included."""
         d, name = self.desc, f"lane_{lane}_"
         scalar = (d.flags & VecFlag.SCALAR) != 0
         second = Mux(scalar, self.second[:8], self.second.word_select(lane, 8))
@@ -237,9 +232,10 @@ class Lanes(Component):
             req.high.eq(d.high),
         ]
         plain = Mux(d.kind == VecKind.COPY, value[:8], total[:8])
-        plain = delay(m, plain, LANE_LATENCY, name + "plain")
-        summed = delay(m, req.out, LANE_LATENCY - REQUANTIZE_LATENCY, name + "summed")
-        both = delay(m, combine.out, LANE_LATENCY - COMBINE_LATENCY, name + "both")
+        depth, whole = pipeline(self.stages), lane_cycles(self.core)
+        plain = delay(m, plain, whole, name + "plain")
+        summed = delay(m, req.out, whole - depth.requantize, name + "summed")
+        both = delay(m, combine.out, whole - depth.combine, name + "both")
         byte = Signal(8, name=name + "byte")
         with m.Switch(d.kind):
             with m.Case(VecKind.SUM, VecKind.MAC):

@@ -1,6 +1,6 @@
 """Softmax over the channels of each pixel: one scalar unit a core, three passes over the pixel's bytes.
 
-The largest byte, a word a cycle; the sum of exponentials in order, a channel every ADD_LATENCY cycles, because each
+The largest byte, a word a cycle; the sum of exponentials in order, a channel every `float_add_cycles`, because each
 addition waits for the one before; then exponential times `scale` over sum, requantized, a channel a cycle. The passes
 follow each other, and the pixels, without a gap: see `chanzi.isa.cycles.vec_cycles`. The 256 exponentials are loaded
 first.
@@ -12,9 +12,9 @@ from amaranth.lib.wiring import Component, In, Out
 
 from chanzi.chip.chip import Core
 from chanzi.isa.fields import VecFlag
-from chanzi.isa.vector_cycles import FLOAT_ADD_CYCLES, SOFTMAX_DRAIN_CYCLES
+from chanzi.isa.pipeline import pipeline, softmax_drain_cycles
 from chanzi.rtl.descriptor import address_bits, coordinate_bits, vec_layout
-from chanzi.rtl.float32 import ADD_LATENCY, DIVIDE_LATENCY, MULTIPLY_LATENCY, Divide, Multiply, MultiplyAdd, ToByte
+from chanzi.rtl.float32 import Divide, Multiply, MultiplyAdd, ToByte
 from chanzi.rtl.lane import delay
 from chanzi.rtl.ports import READ_LATENCY
 
@@ -22,21 +22,18 @@ _WORD = 1 + READ_LATENCY
 """From a cycle of the walk to its word."""
 _ENTRY = _WORD + 2
 """To its exponential."""
-_BYTE = _ENTRY + MULTIPLY_LATENCY + DIVIDE_LATENCY
-"""To its share; two cycles more to the byte."""
-
-assert ADD_LATENCY == FLOAT_ADD_CYCLES
 
 
 class Softmax(Component):
-    """`start` begins with what `desc` holds; `over` comes SOFTMAX_DRAIN_CYCLES cycles after the walk's last cycle.
+    """`start` begins with what `desc` holds; `over` comes `softmax_drain_cycles` after the walk's last cycle.
 
     Words asked for with `operand` and `params` (an address, and a bit above it that asks) arrive READ_LATENCY + 1
     cycles later.
     """
 
     def __init__(self, core: Core) -> None:
-        self.core = core
+        self.core, self.depth = core, pipeline(core.float_stages)
+        self.adding = self.depth.multiply_add
         ask, word, need = address_bits(core) + 1, 8 * core.port_bytes, range(core.port_bytes + 1)
         super().__init__(
             {
@@ -88,7 +85,7 @@ class Softmax(Component):
         line, line_at, start = Signal(coordinate), Signal(AB), Signal(AB)
         at = Signal(coordinate)
         column, row = Signal(d.columns.shape()), Signal(d.rows.shape())
-        settling, phase = Signal(range(W.bit_length() + 1)), Signal(range(FLOAT_ADD_CYCLES))
+        settling, phase = Signal(range(W.bit_length() + 1)), Signal(range(self.adding))
         clamps = (d.flags & VecFlag.CLAMP_EDGE) != 0
         above, below = line < 0, line >= d.height
         m.d.comb += start.eq(Mux(clamps & above, d.base, Mux(clamps & below, d.bottom - d.line_stride, line_at)))
@@ -110,10 +107,10 @@ class Softmax(Component):
             m.d.comb += self.need_operand.eq(atom)
         m.d.comb += self.ask_operand.eq((start + self.at + low)[:AB] | ((asks & self.inside) << AB))
         moves, ends_pixel, ends = Signal(), Signal(), Signal()
-        m.d.comb += moves.eq(largest | dividing | (summing & (phase == FLOAT_ADD_CYCLES - 1)))
+        m.d.comb += moves.eq(largest | dividing | (summing & (phase == self.adding - 1)))
         m.d.comb += ends_pixel.eq(dividing & last)
         with m.If(summing):
-            m.d.sync += phase.eq(Mux(phase == FLOAT_ADD_CYCLES - 1, 0, phase + 1))
+            m.d.sync += phase.eq(Mux(phase == self.adding - 1, 0, phase + 1))
         with m.If(moves):
             m.d.sync += channel.eq(Mux(last, 0, channel + step))
             with m.If(last):
@@ -139,7 +136,7 @@ class Softmax(Component):
             m.d.sync += [channel.eq(0), phase.eq(0)]
         with m.If(loaded):
             m.d.sync += largest.eq(1)
-        m.d.comb += self.over.eq(delay(m, ends, SOFTMAX_DRAIN_CYCLES, "over"))
+        m.d.comb += self.over.eq(delay(m, ends, softmax_drain_cycles(core), "over"))
         with m.If(self.over):
             m.d.sync += self.busy.eq(0)
 
@@ -197,23 +194,24 @@ class Softmax(Component):
         return entry
 
     def _total(self, m: Module, entry: Signal, begins: Value, ends: Value) -> Signal:
-        """Return the sum of a pixel's exponentials, from ADD_LATENCY + 1 cycles after its last one on."""
-        add = m.submodules.add = MultiplyAdd(2)
+        """Return the sum of a pixel's exponentials, from an addition and a cycle after its last one on."""
+        add = m.submodules.add = MultiplyAdd(2, self.core.float_stages)
         fresh = delay(m, begins, _ENTRY, "fresh")
         m.d.comb += [add.x.eq(entry), add.y.eq(1), add.z.eq(Mux(fresh, 0, add.bits))]
         total = Signal(32)
-        with m.If(delay(m, ends, _ENTRY + ADD_LATENCY, "summed")):
+        with m.If(delay(m, ends, _ENTRY + self.adding, "summed")):
             m.d.sync += total.eq(add.bits)
         return total
 
     def _write(self, m: Module, entry: Signal, total: Signal, dividing: Signal) -> None:
         """Multiply, divide, requantize; bytes come in order, so the writer counts pixels and channels by itself."""
         d, W, atom, AB = self.desc, self.core.port_bytes, self.core.atom_bytes, address_bits(self.core)
-        multiply, divide, byte = Multiply(), Divide(), ToByte()
+        stages, depth = self.core.float_stages, self.depth
+        multiply, divide, byte = Multiply(stages), Divide(stages), ToByte(stages)
         m.submodules.multiply, m.submodules.divide, m.submodules.byte = multiply, divide, byte
         m.d.comb += [multiply.x.eq(entry), multiply.y.eq(d.scale), divide.x.eq(multiply.bits), divide.y.eq(total)]
         m.d.comb += [byte.bits.eq(divide.bits), byte.zero.eq(d.zero), byte.low.eq(d.low), byte.high.eq(d.high)]
-        comes = delay(m, dividing, _BYTE + 2, "comes_out")
+        comes = delay(m, dividing, _ENTRY + depth.multiply + depth.divide + depth.to_byte, "comes_out")
         channel, column = Signal(AB + 1), Signal(d.columns.shape())
         pixel, line = Signal(AB), Signal(AB)
         with m.If(self.start):
