@@ -1,8 +1,8 @@
 """How fast each block of a chip is on an ECP5, alone: placed and routed between registers, critical path named.
 
     python bench/fpga_blocks.py                        every block of chanzi-8
-    python bench/fpga_blocks.py multiply_add walk      those
-    python bench/fpga_blocks.py --seed 2 --mhz 80
+    python bench/fpga_blocks.py multiply_add combine   those
+    python bench/fpga_blocks.py --float-stages 2 requantize
 
 A block alone has the whole part to itself, so its wires are short: what it reaches here is the most that it may reach
 in the chip. Half a minute to some minutes for each; what was made before is taken from the cache.
@@ -14,6 +14,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -90,9 +91,11 @@ def main() -> int:
     parser.add_argument("--chip", default="chanzi-8")
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--mhz", type=float, default=80.0)
+    parser.add_argument("--float-stages", type=int, choices=(1, 2), default=1, help="in the place of the chip's own")
     parser.add_argument("--paths", action="store_true", help="print the hops of the critical path")
     given = parser.parse_args()
-    found = blocks(load_chip(given.chip))
+    chip = load_chip(given.chip)
+    found = blocks(replace(chip, core=replace(chip.core, float_stages=given.float_stages)))
     for name in given.blocks or found:
         begin = time.perf_counter()
         netlist = synthesize_top(Between(found[name]()), name="chanzi_block")

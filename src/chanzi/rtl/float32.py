@@ -76,6 +76,10 @@ def leading_zeros(m: Module, value: Value, name: str) -> Signal:
     return count
 
 
+def _at_most_26(under: Value) -> Value:
+    return Mux(under <= 0, 0, Mux(under > 26, 26, under[:5]))
+
+
 class Pack(Component):
     """The float32 nearest to (-1)^sign sig 2^exp, 2 `stages` cycles later; `inf` and `nan` override.
 
@@ -101,15 +105,19 @@ class Pack(Component):
         top = Signal(EXPONENT, reset_less=True)
         under = Signal(EXPONENT, reset_less=True)  # how far the highest bit lies below the smallest normal number's
         flags = Signal(4, reset_less=True)
-        zero = ~normal[-1]
+        zero, under_now = ~normal[-1], Signal(EXPONENT)
+        m.d.comb += under_now.eq(zeros - (exp + (width + 125)))
         m.d.sync += [
             kept.eq(Cat(normal[: width - 25].any(), normal[width - 25 :])),
             top.eq(exp + (width - 1) - zeros),
-            under.eq(zeros - (exp + (width + 125))),
+            under.eq(under_now),
             flags.eq(Cat(Mux(zero & ~marks[2], marks[1], marks[0]), marks[2], marks[3], zero)),
         ]
-        down = Signal(5)
-        m.d.comb += down.eq(Mux(under <= 0, 0, Mux(under > 26, 26, under[:5])))
+        down = Signal(5, reset_less=True)
+        if self.stages == 1:
+            m.d.comb += down.eq(_at_most_26(under))
+        else:  # beside the shift, which takes longer
+            m.d.sync += down.eq(_at_most_26(under_now))
         shifted = Signal(26)
         m.d.comb += shifted.eq(shift_right_sticky(m, kept, down, "subnormal"))
         field = Signal(9)
