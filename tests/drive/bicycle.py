@@ -44,7 +44,9 @@ class Road:
     """A line whose curvature is constant, or swings as a sine: points every 10 cm."""
 
     def __init__(self, curvature=0.0, *, swing=0.0, wave_m=60.0, length_m=600.0):
-        self.along = np.arange(0.0, length_m, 0.1)
+        # A road that goes in circles lies on itself: a car may be found at its end, and it must go on from there.
+        self.along = np.arange(0.0, length_m + PATH_DISTANCES_M[-1] + 1.0, 0.1)
+        self.known = round(length_m / 0.1)
         bend = curvature + swing * np.sin(2 * math.pi * self.along / wave_m)
         heading = np.cumsum(bend) * 0.1
         self.headings = heading
@@ -52,7 +54,7 @@ class Road:
 
     def place(self, point):
         """Return the distance along and the offset to the left."""
-        offset = np.asarray(point) - self.points
+        offset = np.asarray(point) - self.points[: self.known]
         i = int(np.hypot(*offset.T).argmin())
         h = self.headings[i]
         return self.along[i], float(-math.sin(h) * offset[i, 0] + math.cos(h) * offset[i, 1])
