@@ -25,7 +25,7 @@ from chanzi.drive.messages import Frame
 from chanzi.drive.network import shipped
 from chanzi.drive.network.spec import OUTPUTS, feed
 from chanzi.drive.pilot import Pilot
-from chanzi.drive.runs import Backend, Course, Drive, Network, Timed, drive_all, drive_seed
+from chanzi.drive.runs import Backend, Course, Drive, Network, Paced, Timed, drive_all, drive_seed
 from chanzi.drive.statistics import bootstrap_mean, wilson
 
 RESULTS = Path(__file__).parents[1] / "docs" / "results" / "driving.md"
@@ -186,7 +186,7 @@ def compare(journal: Journal, row: Row) -> None:
     what = drive_of(row)
     int8 = Path(network_of(row.course).files.int8)
     both = Both(Pilot(int8, backend="chip"), Pilot(int8, backend="ort-int8"))
-    pilot = Timed(both, both.chip.chip_s, both.chip.chip_s)
+    pilot = Paced(Timed(both, both.chip.chip_s, both.chip.chip_s), what.pace)
     episode = drive_seed(what, row.first, pilot=pilot)
     counted = {"frames": both.frames, "compared": both.compared, "differing": both.differing}
     journal.add({**line_of(key, episode), **counted})
