@@ -272,7 +272,7 @@ and who is not there when time is up is in no column.
 
 So a row of *ort-int8* is a row of *chip*. A drive is the same to the last bit on one machine with one state of the
 code: what an earlier machine had driven came out a little different here, and was driven again where it is compared.
-The other rows are of both machines.
+The other rows are of several machines.
 
 ## What is not here
 
